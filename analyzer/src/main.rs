@@ -1,0 +1,2 @@
+//! `rtrace-view`.
+fn main() {}
