@@ -1,0 +1,118 @@
+"""Keyframes (SPEC section 4.2) and the replay of a lane's stack (section 3)."""
+
+from .records import POP, PUSH
+
+ID_MASK = 0xFFFFFFF
+BEGAN_BEFORE, RESUMED, IS_C = 1 << 28, 1 << 29, 1 << 30
+
+
+class Frame:
+    """An open call: the tick at which it was entered and its frame word."""
+
+    __slots__ = ("tick", "word")
+
+    def __init__(self, tick, word):
+        self.tick = tick
+        self.word = word
+
+    @property
+    def id(self):
+        return self.word & ID_MASK
+
+
+class Keyframe:
+    """`outer + inner` frames of the `depth` that were open, outermost first."""
+
+    def __init__(self, depth, outer, frames):
+        self.depth = depth
+        self.outer = outer
+        self.frames = frames
+
+
+def keyframe(cursor, depth, outer, inner):
+    n = outer + inner
+    cursor.count(n, 12)
+    if n > depth:
+        cursor.fail(f"a keyframe of {n} frames at depth {depth}")
+    ticks = [cursor.u64() for _ in range(n)]
+    words = [cursor.u32() for _ in range(n)]
+    if n % 2:
+        cursor.take(4)
+    return Keyframe(depth, outer, [Frame(*pair) for pair in zip(ticks, words)])
+
+
+class Stack:
+    """The open frames of one fiber, innermost last.
+
+    The frames between the outermost and the innermost that a keyframe leaves
+    out are one entry, `hidden`, counted and never stored one by one.
+    """
+
+    def __init__(self, start=None):
+        start = start or Keyframe(0, 0, [])
+        self.outer = start.frames[: start.outer]
+        self.inner = start.frames[start.outer :]
+        self.hidden = start.depth - len(start.frames)
+
+    @property
+    def depth(self):
+        return len(self.outer) + self.hidden + len(self.inner)
+
+    def push(self, tick, word):
+        self.inner.append(Frame(tick, word))
+
+    def pop(self, symbol):
+        """Pops down to the innermost frame that `symbol` may name.
+
+        A frame known by number only (hidden, or of id 0) may be anybody's. An
+        exit that names no open frame pops nothing. Says whether one was popped.
+        """
+        for at in range(len(self.inner) - 1, -1, -1):
+            if self.inner[at].id in (symbol, 0):
+                del self.inner[at:]
+                return True
+        if self.hidden:
+            self.inner.clear()
+            self.hidden -= 1
+            return True
+        for at in range(len(self.outer) - 1, -1, -1):
+            if self.outer[at].id in (symbol, 0):
+                del self.outer[at:]
+                self.inner.clear()
+                return True
+        return False
+
+    def apply(self, record):
+        """Replays one record; gives the depth that its event has."""
+        if record.kind in PUSH:
+            depth = self.depth
+            word = record.id
+            if record.kind == "c_call":
+                word |= IS_C
+            elif record.kind != "call":
+                word |= RESUMED
+            self.push(record.tick, word)
+            return depth
+        if record.kind in POP:
+            self.pop(record.id)
+            return self.depth
+        if record.kind == "switch":
+            n = len(record.fields["frames"])
+            frames = [Frame(tick, word) for tick, word in record.fields["frames"]]
+            self.__init__(Keyframe(max(record.fields["depth"], n), 0, frames))
+        return self.python_depth()
+
+    def innermost_python(self):
+        """The innermost open Python frame and its depth; None if not known."""
+        for at in range(len(self.inner) - 1, -1, -1):
+            if not self.inner[at].word & IS_C:
+                return self.inner[at], len(self.outer) + self.hidden + at
+        if self.hidden:
+            return None, len(self.outer) + self.hidden - 1
+        for at in range(len(self.outer) - 1, -1, -1):
+            if not self.outer[at].word & IS_C:
+                return self.outer[at], at
+        return None, 0
+
+    def python_depth(self):
+        return self.innermost_python()[1]
