@@ -1,0 +1,304 @@
+//! Event chunks: consecutive records of one thread, by column (SPEC section 9.2).
+
+use crate::bytes::{Reader, pad, put_at};
+use crate::columns;
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::Keyframe;
+use crate::record::{Cause, Kind, Word};
+use crate::rows::Rows;
+
+/// Length of the fixed header, in bytes.
+pub const HEADER_LEN: usize = 96;
+/// The most record words of a chunk, and the most payload words.
+pub const WORDS_MAX: usize = 1 << 17;
+/// The most outermost frames of a keyframe, and the most innermost ones.
+pub const KEYFRAME_MAX: u32 = 1 << 16;
+/// Offset of the compressed columns' length in the header.
+const SUMMARY_LEN_AT: usize = 80;
+
+/// What an event chunk says before its columns are decoded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventHeader {
+    /// The thread.
+    pub serial: u64,
+    /// The record number of the first numbered record.
+    pub first_record: u64,
+    /// The tick from which the first delta counts.
+    pub base_tick: u64,
+    /// The tick of the last record.
+    pub end_tick: u64,
+    /// CPU time of the thread at the base tick, in ns.
+    pub cpu_ns: u64,
+    /// Events dropped just before this chunk.
+    pub lost_before: u64,
+    /// The number of the cause of that loss.
+    pub lost_cause: u32,
+    /// How many numbered records there are.
+    pub records: u32,
+    /// How many record words there are.
+    pub rows: u32,
+    /// How many payload words there are.
+    pub payload_words: u32,
+    /// The fiber that ran at the start.
+    pub fiber: u32,
+    /// The highest lap that went into this chunk.
+    pub lap: u64,
+    /// The frames open at the start.
+    pub keyframe: Keyframe,
+}
+
+impl EventHeader {
+    /// Why events were dropped just before this chunk.
+    pub fn cause(&self) -> Cause {
+        Cause::from_number(self.lost_cause)
+    }
+
+    /// The record number after the last.
+    pub fn end_record(&self) -> u64 {
+        self.first_record.saturating_add(self.records.into())
+    }
+}
+
+/// An event chunk's payload, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventChunk<'a> {
+    /// The header and the keyframe.
+    pub header: EventHeader,
+    /// The summary's bytes; see [`crate::Summary::parse`].
+    pub summary: &'a [u8],
+    /// The columns, still compressed.
+    pub columns: &'a [u8],
+}
+
+impl<'a> EventChunk<'a> {
+    /// Reads everything but the columns.
+    ///
+    /// # Errors
+    /// Truncated input, counts beyond the format's limits.
+    pub fn parse(payload: &'a [u8]) -> Result<EventChunk<'a>> {
+        let mut reader = Reader::new(payload, "an event chunk");
+        let mut header = EventHeader {
+            serial: reader.u64()?,
+            first_record: reader.u64()?,
+            base_tick: reader.u64()?,
+            end_tick: reader.u64()?,
+            cpu_ns: reader.u64()?,
+            lost_before: reader.u64()?,
+            lost_cause: reader.u32()?,
+            records: reader.u32()?,
+            rows: reader.u32()?,
+            payload_words: reader.u32()?,
+            fiber: reader.u32()?,
+            ..EventHeader::default()
+        };
+        let depth = reader.u32()?;
+        let (outer, inner) = (reader.u32()?, reader.u32()?);
+        let (summary_len, columns_len) = (reader.u32()?, reader.u32()?);
+        header.lap = reader.u64()?;
+        let limit = WORDS_MAX as u32;
+        if header.rows > limit || header.payload_words > limit || header.records > header.rows {
+            return Err(Error::new(ErrorKind::TooLarge("an event chunk"), 52));
+        }
+        if outer > KEYFRAME_MAX || inner > KEYFRAME_MAX {
+            return Err(Error::new(ErrorKind::TooLarge("a keyframe"), 72));
+        }
+        header.keyframe = Keyframe::decode(&mut reader, depth, outer, inner)?;
+        let summary = reader.take(summary_len as usize)?;
+        reader.skip((summary_len as usize).next_multiple_of(8) - summary_len as usize)?;
+        let columns = reader.take(columns_len as usize)?;
+        Ok(EventChunk { header, summary, columns })
+    }
+
+    /// Decodes the columns. `scratch` is memory to be used again from chunk to chunk.
+    ///
+    /// # Errors
+    /// Damaged compression, or columns that are not what the header says.
+    pub fn rows(&self, scratch: &mut Vec<u8>) -> Result<Rows> {
+        let at = (HEADER_LEN
+            + Keyframe::encoded_len(self.header.keyframe.frames.len())
+            + self.summary.len().next_multiple_of(8)) as u64;
+        let damaged = |_| Error::new(ErrorKind::Compression, at);
+        let (rows, payload) = (self.header.rows as usize, self.header.payload_words as usize);
+        let len = 8 * (rows + payload);
+        scratch.clear();
+        scratch.reserve(len);
+        let mut zstd = zstd::bulk::Decompressor::new().map_err(damaged)?;
+        zstd.decompress_to_buffer(self.columns, scratch).map_err(damaged)?;
+        if scratch.len() != len {
+            return Err(Error::new(ErrorKind::BadValue("the length of the columns"), at));
+        }
+        let (planes, words) = scratch.split_at(8 * rows);
+        let rows = Rows {
+            base_tick: self.header.base_tick,
+            first_record: self.header.first_record,
+            rows: columns::join(planes),
+            payload: words
+                .chunks_exact(8)
+                .map(|word| word.try_into().map_or(0, u64::from_le_bytes))
+                .collect(),
+        };
+        let longs = rows.rows.iter().map(|&row| Word(row)).filter(|w| w.kind() == Some(Kind::Long));
+        let owed: usize = longs.map(Word::payload_words).sum();
+        if owed != payload || rows.numbered() != self.header.records.into() {
+            return Err(Error::new(ErrorKind::BadValue("the number of records"), at));
+        }
+        Ok(rows)
+    }
+}
+
+/// Writes event chunks; holds the compressor and its buffers.
+pub struct Encoder {
+    zstd: zstd::bulk::Compressor<'static>,
+    planes: Vec<u8>,
+}
+
+impl Encoder {
+    /// An encoder of zstd level 1.
+    ///
+    /// # Errors
+    /// zstd could not allocate its state.
+    pub fn new() -> Result<Encoder> {
+        let failed = |_| Error::new(ErrorKind::Compression, 0);
+        let mut zstd = zstd::bulk::Compressor::new(1).map_err(failed)?;
+        zstd.include_checksum(true).map_err(failed)?;
+        zstd.include_contentsize(true).map_err(failed)?;
+        Ok(Encoder { zstd, planes: Vec::new() })
+    }
+
+    /// The payload of an `EVNT` chunk. Counts, base tick and record number are
+    /// those of `rows`; the rest of `header` is taken as it is.
+    ///
+    /// # Errors
+    /// More words than a chunk holds, or zstd failed.
+    pub fn encode(&mut self, header: &EventHeader, rows: &Rows, summary: &[u8]) -> Result<Vec<u8>> {
+        if rows.rows.len() > WORDS_MAX || rows.payload.len() > WORDS_MAX {
+            return Err(Error::new(ErrorKind::TooLarge("an event chunk"), 52));
+        }
+        self.planes.clear();
+        columns::split(&rows.rows, &mut self.planes);
+        self.planes.extend(rows.payload.iter().flat_map(|word| word.to_le_bytes()));
+        let columns =
+            self.zstd.compress(&self.planes).map_err(|_| Error::new(ErrorKind::Compression, 0))?;
+        let keyframe = &header.keyframe;
+        let inner = keyframe.frames.len() as u32 - keyframe.outer.min(keyframe.frames.len() as u32);
+        let mut out = Vec::with_capacity(HEADER_LEN + summary.len() + columns.len() + 1024);
+        for field in [
+            header.serial,
+            rows.first_record,
+            rows.base_tick,
+            rows.end_tick(),
+            header.cpu_ns,
+            header.lost_before,
+        ] {
+            out.extend(field.to_le_bytes());
+        }
+        for field in [
+            header.lost_cause,
+            rows.numbered() as u32,
+            rows.rows.len() as u32,
+            rows.payload.len() as u32,
+            header.fiber,
+            keyframe.depth,
+            keyframe.outer,
+            inner,
+            0,
+            0,
+        ] {
+            out.extend(field.to_le_bytes());
+        }
+        out.extend(header.lap.to_le_bytes());
+        keyframe.encode(&mut out);
+        let lens = [(summary.len() as u32).to_le_bytes(), (columns.len() as u32).to_le_bytes()];
+        put_at(&mut out, SUMMARY_LEN_AT, &lens.concat());
+        out.extend_from_slice(summary);
+        pad(&mut out, 8);
+        out.extend(columns);
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Frame;
+    use crate::record::ID_MASK;
+    use proptest::prelude::*;
+
+    fn any_rows() -> impl Strategy<Value = Rows> {
+        let row = prop_oneof![
+            (0usize..12, 0u32..=ID_MASK, any::<u32>())
+                .prop_map(|(kind, id, delta)| (Word::new(Kind::ALL[kind], id, delta), vec![])),
+            (any::<u8>(), prop::collection::vec(any::<u64>(), 0..9), any::<u32>()).prop_map(
+                |(subkind, payload, delta)| {
+                    (Word::long(subkind, payload.len() as u8, 0, delta), payload)
+                }
+            ),
+        ];
+        (any::<u64>(), any::<u64>(), prop::collection::vec(row, 0..300)).prop_map(
+            |(base_tick, first_record, records)| {
+                let mut rows = Rows { base_tick, first_record, ..Rows::default() };
+                for (word, payload) in records {
+                    rows.rows.push(word.0);
+                    rows.payload.extend(payload);
+                }
+                rows
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_come_back(rows in any_rows(), depth in 0u32..50, summary: Vec<u8>) {
+            let frames: Vec<Frame> = (0..depth).map(|i| Frame::new(i, 0, 5)).collect();
+            let header = EventHeader {
+                serial: 3,
+                cpu_ns: 4,
+                lost_before: 5,
+                lost_cause: 1,
+                fiber: 6,
+                lap: 7,
+                keyframe: Keyframe::of(&frames, 8, 1024),
+                ..EventHeader::default()
+            };
+            let payload = Encoder::new().unwrap().encode(&header, &rows, &summary).unwrap();
+            let chunk = EventChunk::parse(&payload).unwrap();
+            prop_assert_eq!(chunk.summary, &summary[..]);
+            prop_assert_eq!(&chunk.header.keyframe, &header.keyframe);
+            prop_assert_eq!(chunk.header.cause(), Cause::CollectorBehind);
+            prop_assert_eq!(chunk.header.end_tick, rows.end_tick());
+            prop_assert_eq!(chunk.header.lap, 7);
+            prop_assert_eq!(chunk.rows(&mut Vec::new()), Ok(rows));
+        }
+
+        #[test]
+        fn a_changed_byte_gives_a_result_or_an_error(rows in any_rows(), at: prop::sample::Index, byte: u8) {
+            let mut payload = Encoder::new().unwrap().encode(&EventHeader::default(), &rows, b"").unwrap();
+            let at = at.index(payload.len());
+            payload[at] = byte;
+            if let Ok(chunk) = EventChunk::parse(&payload) {
+                let _ = chunk.rows(&mut Vec::new());
+            }
+        }
+
+        #[test]
+        fn any_bytes_give_a_result_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(chunk) = EventChunk::parse(&bytes) {
+                let _ = chunk.rows(&mut Vec::new());
+            }
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_refused_before_it_is_unpacked() {
+        let mut header = EventHeader::default();
+        header.keyframe.depth = 0;
+        let rows = Rows { rows: vec![Word::new(Kind::Call, 4, 1).0; WORDS_MAX], ..Rows::default() };
+        let mut payload = Encoder::new().unwrap().encode(&header, &rows, b"").unwrap();
+        put_at(&mut payload, 52, &1u32.to_le_bytes());
+        put_at(&mut payload, 56, &1u32.to_le_bytes());
+        let chunk = EventChunk::parse(&payload).unwrap();
+        let mut scratch = Vec::new();
+        assert!(chunk.rows(&mut scratch).is_err());
+        assert!(scratch.capacity() < 4096, "no more than the header asked for");
+    }
+}
