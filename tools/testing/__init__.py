@@ -1,0 +1,1 @@
+"""What `tools/test` is made of: finding interpreters, fetching them, running steps."""
