@@ -1,0 +1,28 @@
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import support  # noqa: E402
+
+
+@pytest.fixture
+def rings():
+    """Where this test's rings live: memory, as in real use, and gone afterwards."""
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    folder = tempfile.mkdtemp(prefix="rtrace-test-", dir=base)
+    yield Path(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def record(tmp_path, rings):
+    """`record(source, *flags)` gives a finished `Recording`; `.start` one that runs."""
+    recorder = support.Recorder(tmp_path, rings)
+    yield recorder
+    recorder.close()
