@@ -1,2 +1,3 @@
-//! `rtrace-view`.
+//! `rtrace-view`: see the library.
+
 fn main() {}

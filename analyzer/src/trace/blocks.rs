@@ -1,0 +1,182 @@
+//! Blocks: runs of one thread's records, decoded when somebody asks.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use rtrace_format::chunk::{self, ChunkHeader};
+use rtrace_format::events::EventChunk;
+use rtrace_format::record::Subkind;
+use rtrace_format::{Error, ErrorKind, Keyframe, Kind, Result, Rows, Segment, Summary, Word};
+
+use super::{IdMap, Trace};
+use crate::model::Block;
+
+/// Where a block's bytes are.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// An event chunk that begins at this offset of the file.
+    Chunk(u64),
+    /// A segment that was copied from a ring.
+    Segment(Arc<Segment>),
+}
+
+/// A block's records, in dense ids.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    /// The fiber that ran at the start.
+    pub fiber: u32,
+    /// The frames open at the start, before [`skip`](Self::skip).
+    pub keyframe: Keyframe,
+    /// The records.
+    pub rows: Rows,
+    /// Rows before this one belong to the block before as well.
+    pub skip: usize,
+}
+
+thread_local! {
+    /// Memory for the columns of a chunk, used again from chunk to chunk.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Trace {
+    /// The records of a block.
+    ///
+    /// # Errors
+    /// The chunk is damaged; the offset is that in the file.
+    pub fn decode(&self, block: &Block) -> Result<Decoded> {
+        let (mut decoded, ids) = match &block.source {
+            Source::Segment(segment) => (
+                Decoded {
+                    fiber: segment.fiber,
+                    keyframe: segment.keyframe.clone(),
+                    rows: segment.rows.clone(),
+                    skip: 0,
+                },
+                &self.ring_ids,
+            ),
+            Source::Chunk(offset) => {
+                let (header, payload) = self.chunk(*offset)?;
+                let at = |error: Error| error.at(offset + chunk::HEADER_LEN as u64);
+                header.check(payload).map_err(at)?;
+                let chunk = EventChunk::parse(payload).map_err(at)?;
+                let rows = SCRATCH.with_borrow_mut(|scratch| chunk.rows(scratch)).map_err(at)?;
+                let header = chunk.header;
+                (
+                    Decoded { fiber: header.fiber, keyframe: header.keyframe, rows, skip: 0 },
+                    &self.file_ids,
+                )
+            }
+        };
+        translate(&mut decoded, ids, self.symbols.len() as u32);
+        if block.first_record > decoded.rows.first_record {
+            decoded.skip = decoded
+                .rows
+                .iter()
+                .find(|record| record.numbered && record.number >= block.first_record)
+                .map_or(decoded.rows.rows.len(), |record| record.row);
+        }
+        Ok(decoded)
+    }
+
+    /// The frames open at a block's start, in the ids of its file.
+    pub(super) fn keyframe(&self, block: &Block) -> Option<Keyframe> {
+        match &block.source {
+            Source::Segment(segment) => Some(segment.keyframe.clone()),
+            Source::Chunk(offset) => {
+                let (_, payload) = self.chunk(*offset).ok()?;
+                Some(EventChunk::parse(payload).ok()?.header.keyframe)
+            }
+        }
+    }
+
+    /// The summary of a block that is a whole chunk, in dense ids.
+    pub fn summary(&self, block: &Block) -> Option<Summary> {
+        let Source::Chunk(offset) = &block.source else { return None };
+        if !self.file_ids.is_identity() {
+            return None;
+        }
+        let (header, payload) = self.chunk(*offset).ok()?;
+        header.check(payload).ok()?;
+        let chunk = EventChunk::parse(payload).ok()?;
+        if chunk.header.first_record != block.first_record {
+            return None;
+        }
+        Summary::parse(chunk.summary).ok()
+    }
+
+    /// The chunk at `offset` of the file, its payload's checksum not looked at.
+    pub(super) fn chunk(&self, offset: u64) -> Result<(ChunkHeader, &[u8])> {
+        let file: &[u8] = self.file.as_deref().unwrap_or(&[]);
+        chunk_at(file, offset)
+    }
+}
+
+/// The chunk at `offset` of a file, its payload's checksum not looked at.
+pub(super) fn chunk_at(file: &[u8], offset: u64) -> Result<(ChunkHeader, &[u8])> {
+    let cut = || Error::new(ErrorKind::Truncated("a chunk"), offset);
+    let rest = usize::try_from(offset).ok().and_then(|at| file.get(at..)).ok_or_else(cut)?;
+    let header = ChunkHeader::parse(rest).map_err(|error| error.at(offset))?;
+    let payload = usize::try_from(header.len)
+        .ok()
+        .and_then(|len| rest.get(chunk::HEADER_LEN..chunk::HEADER_LEN.checked_add(len)?))
+        .ok_or_else(cut)?;
+    Ok((header, payload))
+}
+
+/// Brings every id in `block` to dense ids, of which there are `known`.
+fn translate(block: &mut Decoded, ids: &IdMap, known: u32) {
+    // In the ordinary case nothing changes, but ids of a damaged file may lie
+    // beyond the table, and nobody after this looks again.
+    let dense = |id: u32| if ids.is_identity() && id < known { id } else { ids.get(id) };
+    for frame in &mut block.keyframe.frames {
+        *frame = frame.with_id(dense(frame.id()));
+    }
+    let mut longs = false;
+    for row in &mut block.rows.rows {
+        let word = Word(*row);
+        match word.kind() {
+            Some(Kind::Long) => longs = true,
+            Some(kind) if kind.names_a_symbol() => {
+                let id = word.id();
+                let wanted = dense(id);
+                if wanted != id {
+                    *row = word.with_id(wanted).0;
+                }
+            }
+            _ => {}
+        }
+    }
+    if longs {
+        translate_payloads(&mut block.rows, dense);
+    }
+}
+
+/// The ids inside of long records: functions and types of exceptions, frames of switches.
+fn translate_payloads(rows: &mut Rows, dense: impl Fn(u32) -> u32) {
+    let mut at = 0;
+    let replace = |word: &mut u64, id: u32| *word = (*word & !0xFFFF_FFFF) | u64::from(id);
+    for row in &rows.rows {
+        let word = Word(*row);
+        if word.kind() != Some(Kind::Long) {
+            continue;
+        }
+        let end = at + word.payload_words();
+        let Some(payload) = rows.payload.get_mut(at..end) else { return };
+        at = end;
+        match word.subkind() {
+            Subkind::EXCEPTION => {
+                for word in payload.iter_mut().take(2) {
+                    replace(word, dense(*word as u32));
+                }
+            }
+            Subkind::SWITCH => {
+                for pair in payload.get_mut(2..).unwrap_or_default().chunks_exact_mut(2) {
+                    let frame = rtrace_format::Frame { tick: pair[0], word: pair[1] as u32 };
+                    let frame = frame.with_id(dense(frame.id()));
+                    replace(&mut pair[1], frame.word);
+                }
+            }
+            _ => {}
+        }
+    }
+}

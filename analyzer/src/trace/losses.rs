@@ -1,0 +1,152 @@
+//! From blocks as they were found to blocks in record order, each with what is
+//! missing before it.
+//!
+//! Record numbers make this exact: a gap is a loss of exactly that many events, an
+//! overlap (a segment that is in a ring and in the file) is the same data, read once.
+
+use rtrace_format::Cause;
+
+use super::Source;
+use crate::model::{Block, Gap, Missing};
+
+/// A block as it was found.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub first_record: u64,
+    pub events: u64,
+    pub base_tick: u64,
+    pub end_tick: u64,
+    pub fiber: u32,
+    /// Events without record numbers that were dropped just before it, and why.
+    pub lost_before: u64,
+    pub cause: Cause,
+    pub source: Source,
+}
+
+/// What is known of the thread that the blocks belong to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Circumstances {
+    pub born_tick: u64,
+    /// The ring was to keep the last part only.
+    pub flight: bool,
+    /// Something of this thread could not be read.
+    pub damaged: bool,
+}
+
+/// Puts blocks in record order, drops what is there twice, and says what is missing.
+pub(super) fn arrange(mut found: Vec<Found>, about: Circumstances) -> Vec<Block> {
+    // Stable: of two that begin alike the one from the file comes first.
+    found.sort_by_key(|f| (f.first_record, f.base_tick));
+    let mut blocks: Vec<Block> = Vec::with_capacity(found.len());
+    let mut next = 0;
+    let mut last_tick = about.born_tick;
+    for f in found {
+        let end = f.first_record.saturating_add(f.events);
+        // A block without a single event says something only where it stands.
+        if end < next || (end == next && f.first_record < next) {
+            continue;
+        }
+        let from_ring = matches!(f.source, Source::Segment(_));
+        let missing = f.first_record.saturating_sub(next);
+        let why = match f.cause {
+            // The oldest record of a flight ring is where its history begins; so is
+            // the first one behind what a snapshot had taken over.
+            Cause::Unknown
+                if about.flight && (blocks.is_empty() || from_ring) && !about.damaged =>
+            {
+                Missing::Overwritten
+            }
+            Cause::Unknown if about.damaged => Missing::Lost(Cause::Damaged),
+            cause => Missing::Lost(cause),
+        };
+        let overlap = next > f.first_record;
+        let count = if overlap { 0 } else { missing.saturating_add(f.lost_before) };
+        let gap = (count > 0).then_some(Gap {
+            count,
+            why,
+            from_tick: last_tick.min(f.base_tick),
+            to_tick: f.base_tick,
+            record: next,
+        });
+        blocks.push(Block {
+            first_record: f.first_record.max(next),
+            events: end - f.first_record.max(next),
+            base_tick: f.base_tick,
+            end_tick: f.end_tick.max(f.base_tick),
+            gap,
+            fiber: f.fiber,
+            source: f.source,
+        });
+        next = end;
+        last_tick = f.end_tick;
+    }
+    blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(first_record: u64, events: u64) -> Found {
+        Found {
+            first_record,
+            events,
+            base_tick: first_record * 10,
+            end_tick: (first_record + events) * 10,
+            fiber: 0,
+            lost_before: 0,
+            cause: Cause::Unknown,
+            source: Source::Chunk(64),
+        }
+    }
+
+    const FULL: Circumstances = Circumstances { born_tick: 3, flight: false, damaged: false };
+    const FLIGHT: Circumstances = Circumstances { flight: true, ..FULL };
+
+    fn shape(blocks: &[Block]) -> Vec<(u64, u64, Option<(u64, Missing)>)> {
+        blocks
+            .iter()
+            .map(|b| (b.first_record, b.events, b.gap.map(|gap| (gap.count, gap.why))))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_there_twice_is_read_once() {
+        let found = vec![chunk(10, 5), chunk(0, 10), chunk(4, 2), chunk(8, 9)];
+        assert_eq!(
+            shape(&arrange(found, FULL)),
+            [(0, 10, None), (10, 7, None)],
+            "the longer of two that overlap goes on where the first ended"
+        );
+    }
+
+    #[test]
+    fn a_gap_is_a_loss_of_exactly_that_many() {
+        let mut late = chunk(15, 5);
+        late.cause = Cause::CollectorBehind;
+        let blocks = arrange(vec![chunk(0, 10), late], FULL);
+        let lost = Missing::Lost(Cause::CollectorBehind);
+        assert_eq!(shape(&blocks), [(0, 10, None), (15, 5, Some((5, lost)))]);
+        assert_eq!(blocks[1].gap.unwrap().from_tick, 100);
+    }
+
+    #[test]
+    fn a_flight_ring_begins_late_as_it_should() {
+        let lost = Missing::Lost(Cause::Unknown);
+        assert_eq!(
+            shape(&arrange(vec![chunk(7, 1)], FLIGHT)),
+            [(7, 1, Some((7, Missing::Overwritten)))]
+        );
+        assert_eq!(shape(&arrange(vec![chunk(7, 1)], FULL)), [(7, 1, Some((7, lost)))]);
+    }
+
+    #[test]
+    fn events_without_numbers_count_too() {
+        let mut block = chunk(10, 1);
+        (block.lost_before, block.cause) = (4, Cause::Budget);
+        assert_eq!(
+            shape(&arrange(vec![chunk(0, 10), block], FLIGHT))[1].2,
+            Some((4, Missing::Lost(Cause::Budget)))
+        );
+    }
+}

@@ -1,0 +1,257 @@
+//! Opening: from a path to a [`Trace`].
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use rtrace_format::bytes::Reader;
+use rtrace_format::{Cause, Clock, Keyframe, Meta};
+
+use super::error::{GIVE_A_TRACE, OpenError};
+use super::file::{self, FileContent};
+use super::losses::{self, Circumstances, Found};
+use super::{IdMap, Source, Symbols, Trace};
+use crate::mmap::MappedFile;
+use crate::model::{End, Gap, Hook, Missing, Mode, Problem, Process, Thread};
+
+/// How to open a trace.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    /// Where the rings of the session are, if they were moved.
+    pub session: Option<PathBuf>,
+}
+
+/// What is known of a thread while a trace is put together.
+#[derive(Debug, Default)]
+pub(super) struct ThreadDraft {
+    pub meta: Meta,
+    pub found: Vec<Found>,
+    /// The open frames at the end, in dense ids.
+    pub final_stack: Option<Keyframe>,
+    /// Something of it could not be read.
+    pub damaged: bool,
+}
+
+/// A trace while it is put together, from the file and then from the session.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub session: Meta,
+    pub processes: BTreeMap<u32, Meta>,
+    pub ends: BTreeMap<u32, End>,
+    pub threads: BTreeMap<u64, ThreadDraft>,
+    pub symbols: Symbols,
+    pub problems: Vec<Problem>,
+    pub notes: Vec<String>,
+    pub segments: u64,
+}
+
+impl Trace {
+    /// Opens a `trace.bin` or the directory of a session.
+    ///
+    /// # Errors
+    /// It is neither, or nothing of it can be read.
+    pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self, OpenError> {
+        let _ = options;
+        let file = File::open(path).map_err(|error| OpenError::io(path, &error))?;
+        let metadata = file.metadata().map_err(|error| OpenError::io(path, &error))?;
+        if metadata.is_dir() {
+            return Err(OpenError::new(path, "is a directory and no session", GIVE_A_TRACE));
+        }
+        if !metadata.is_file() {
+            return Err(OpenError::new(path, "is no regular file", GIVE_A_TRACE));
+        }
+        let map = MappedFile::map(&file).map_err(|error| OpenError::io(path, &error))?;
+        let content = file::read(path, &map)?;
+        let mut draft = Draft::default();
+        let (header, chunks) = (content.header, content.chunks);
+        let file_ids = draft.take_file(content);
+        let uuid = header.uuid;
+        let clock = draft.clock(path)?;
+        let mut trace = Trace {
+            path: path.to_owned(),
+            version: (header.major, header.minor),
+            uuid,
+            clock,
+            started_at_ns: draft
+                .session
+                .get_i64("started_at_ns")
+                .unwrap_or(header.created_ns as i64),
+            meta: Meta::default(),
+            processes: Vec::new(),
+            threads: Vec::new(),
+            symbols: Symbols::default(),
+            problems: Vec::new(),
+            notes: Vec::new(),
+            file_bytes: map.len() as u64,
+            chunks,
+            segments: 0,
+            last_tick: clock.base_tick,
+            file: Some(map),
+            file_ids,
+            ring_ids: IdMap::new(),
+        };
+        draft.finish(&mut trace);
+        Ok(trace)
+    }
+}
+
+impl Draft {
+    /// Takes over what the file holds.
+    fn take_file(&mut self, content: FileContent) -> IdMap {
+        self.session = content.session;
+        self.symbols = content.symbols;
+        self.problems = content.problems;
+        for (number, meta) in content.processes {
+            self.ends.insert(number, end_of(&meta));
+            self.processes.insert(number, meta);
+        }
+        for (serial, meta) in content.threads {
+            let draft = self.threads.entry(serial).or_default();
+            draft.final_stack = meta.get_text("stack").and_then(stack_of);
+            if let Some(stack) = &mut draft.final_stack {
+                for frame in &mut stack.frames {
+                    *frame = frame.with_id(content.ids.get(frame.id()));
+                }
+            }
+            draft.meta = meta;
+        }
+        let damaged = !self.problems.is_empty();
+        for (offset, header) in content.events {
+            let thread = self.threads.entry(header.serial).or_default();
+            thread.damaged = damaged;
+            thread.found.push(Found {
+                first_record: header.first_record,
+                events: header.records.into(),
+                base_tick: header.base_tick,
+                end_tick: header.end_tick,
+                fiber: header.fiber,
+                lost_before: header.lost_before,
+                cause: header.cause(),
+                source: Source::Chunk(offset),
+            });
+        }
+        if let Some((offset, len)) = content.torn {
+            self.notes.push(format!(
+                "the file ends inside a chunk (the last {len} bytes, from offset {offset}); all before it is shown"
+            ));
+        }
+        content.ids
+    }
+
+    /// The session's clock.
+    fn clock(&self, path: &Path) -> Result<Clock, OpenError> {
+        Clock::from_meta(&self.session).map_err(|error| {
+            OpenError::at(
+                path,
+                rtrace_format::file::HEADER_LEN as u64,
+                format!("no session chunk says what its times mean ({})", error.what()),
+                "copy it again from where it was recorded, or read the session's directory",
+            )
+        })
+    }
+
+    /// Puts processes and threads together.
+    fn finish(mut self, trace: &mut Trace) {
+        for thread in self.threads.values() {
+            // A thread whose process is not told still has one, so that it is shown.
+            let number = thread.meta.get_u64("process").unwrap_or(0) as u32;
+            self.processes.entry(number).or_default();
+        }
+        let numbers: Vec<u32> = self.processes.keys().copied().collect();
+        trace.processes = self
+            .processes
+            .iter()
+            .map(|(&number, meta)| {
+                let end = self.ends.get(&number).copied().unwrap_or(End::Unknown);
+                process(number, meta, end, &self.session)
+            })
+            .collect();
+        for (serial, draft) in self.threads {
+            let number = draft.meta.get_u64("process").unwrap_or(0) as u32;
+            let index = numbers.binary_search(&number).unwrap_or(0);
+            let thread = thread(serial, index, draft, trace.processes[index].mode);
+            let process = &mut trace.processes[index];
+            let last = thread.last_tick().into_iter().chain(thread.end_tick).max();
+            process.last_tick = process.last_tick.max(last.unwrap_or(0));
+            trace.threads.push(thread);
+        }
+        for process in &mut trace.processes {
+            process.last_tick = process.last_tick.max(process.end_tick.unwrap_or(0));
+            trace.last_tick = trace.last_tick.max(process.last_tick);
+        }
+        trace.meta = self.session;
+        trace.symbols = self.symbols;
+        trace.problems = self.problems;
+        trace.notes = self.notes;
+        trace.segments = self.segments;
+    }
+}
+
+fn process(number: u32, meta: &Meta, end: End, session: &Meta) -> Process {
+    let text = |key| meta.get_text(key).unwrap_or_default().to_vec();
+    let id = |key| meta.get_u64(key).unwrap_or(0) as u32;
+    let mode = meta.get_text("mode").or_else(|| session.get_text("mode")).unwrap_or_default();
+    let end_tick = meta.get_u64("end_tick").filter(|&tick| tick != 0 && end == End::Clean);
+    Process {
+        number,
+        pid: id("pid"),
+        ppid: id("ppid"),
+        python: text("python"),
+        hook: Hook::from_name(meta.get_text("hook").unwrap_or_default()),
+        mode: Mode::from_name(mode),
+        argv: meta.get_list("argv").unwrap_or_default().to_vec(),
+        cwd: text("cwd"),
+        end,
+        end_tick,
+        exit_code: meta.get_i64("exit_code").and_then(|code| i32::try_from(code).ok()),
+        lost_without_ring: meta.get_u64("lost_without_ring").unwrap_or(0),
+        last_tick: meta.get_u64("started_tick").unwrap_or(0),
+    }
+}
+
+fn thread(serial: u64, process: usize, draft: ThreadDraft, mode: Mode) -> Thread {
+    let meta = &draft.meta;
+    let first_tick = draft.found.iter().map(|f| f.base_tick).min();
+    let born_tick = meta.get_u64("born_tick").filter(|&tick| tick != 0).or(first_tick).unwrap_or(0);
+    let end_tick = meta.get_u64("end_tick").filter(|&tick| tick != 0);
+    let about = Circumstances { born_tick, flight: mode == Mode::Flight, damaged: draft.damaged };
+    let blocks = losses::arrange(draft.found, about);
+    let lost = meta.get_u64("lost_at_end").unwrap_or(0);
+    let last_tick = blocks.last().map_or(born_tick, |block| block.end_tick);
+    let tail = (lost > 0).then(|| Gap {
+        count: lost,
+        why: Missing::Lost(Cause::from_number(meta.get_u64("lost_cause").unwrap_or(0) as u32)),
+        from_tick: last_tick,
+        to_tick: end_tick.unwrap_or(last_tick).max(last_tick),
+        record: blocks.last().map_or(0, crate::model::Block::end_record),
+    });
+    Thread {
+        serial,
+        process,
+        tid: meta.get_u64("tid").unwrap_or(0) as u32,
+        name: meta.get_text("name").unwrap_or_default().to_vec(),
+        born_tick,
+        end_tick,
+        tail,
+        final_stack: draft.final_stack,
+        blocks,
+    }
+}
+
+/// How a process ended, as far as the file tells. One whose end is not in the file
+/// was still recording when the file was last written, and only its session can say more.
+fn end_of(meta: &Meta) -> End {
+    match meta.get_text("end") {
+        Some(b"clean") => End::Clean,
+        Some(b"killed") => End::Killed,
+        _ => End::Unknown,
+    }
+}
+
+/// The `stack` of a thread (SPEC section 9.4).
+fn stack_of(bytes: &[u8]) -> Option<Keyframe> {
+    let mut reader = Reader::new(bytes, "a stack");
+    let (depth, count) = (reader.u32().ok()?, reader.u32().ok()?);
+    let outer = count.min(depth);
+    Keyframe::decode(&mut reader, depth, outer, count - outer).ok()
+}

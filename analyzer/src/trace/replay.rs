@@ -1,0 +1,254 @@
+//! Replay: one thread's records in order, with the stacks that they mean.
+//!
+//! A replay may begin at any block, since each carries a keyframe. Within a run of
+//! blocks whose record numbers follow one another the stacks are carried on, which
+//! keeps frames that a keyframe would have left out; behind a gap the keyframe holds.
+
+use std::ops::ControlFlow;
+
+use rtrace_format::{Cause, RecordRef, Step};
+
+use super::Trace;
+use super::blocks::Decoded;
+use super::lanes::{Change, Lane, Lanes};
+use crate::model::{Gap, Missing, Thread, TickRange};
+
+/// How many blocks a replay begins earlier, at most, to learn of frames that the
+/// keyframe of its first block hides.
+const BACK_MAX: usize = 64;
+
+/// Walks over the blocks of a thread that a range of time needs.
+#[derive(Debug)]
+pub struct Walk<'t> {
+    trace: &'t Trace,
+    thread: &'t Thread,
+    next: usize,
+    range: TickRange,
+    /// The next block's gap was given out already.
+    gap_done: bool,
+}
+
+/// What a [`Walk`] comes to.
+#[derive(Debug)]
+pub enum Piece {
+    /// Events are missing here.
+    Gap(Gap),
+    /// Records. `follows` says whether they go on where the last block ended.
+    Block {
+        /// The records.
+        block: Decoded,
+        /// Nothing is missing between the block before and this one.
+        follows: bool,
+    },
+}
+
+impl<'t> Walk<'t> {
+    /// Begins so early that every record in `range` and the stacks at its start are covered.
+    pub fn new(trace: &'t Trace, thread: &'t Thread, range: TickRange) -> Self {
+        let blocks = &thread.blocks;
+        let mut next = blocks.partition_point(|block| block.end_tick < range.from);
+        // A block that begins after the range's start says nothing of what was open
+        // at the start; the one before it does.
+        if next > 0 && blocks.get(next).is_none_or(|block| block.base_tick > range.from) {
+            next -= 1;
+        }
+        if blocks.iter().any(|block| block.fiber != 0) {
+            // What lies on a fiber that is not running is told only by its past.
+            next = 0;
+        }
+        let earliest = next.saturating_sub(BACK_MAX);
+        while next > earliest
+            && blocks[next].gap.is_none()
+            && trace.keyframe(&blocks[next]).is_some_and(|keyframe| keyframe.hidden() > 0)
+        {
+            next -= 1;
+        }
+        Self { trace, thread, next, range, gap_done: false }
+    }
+
+    /// A tick before which nothing follows any more; `None` at the end.
+    pub fn earliest(&self) -> Option<u64> {
+        let block = self.thread.blocks.get(self.next).filter(|b| self.wants(b.base_tick))?;
+        match block.gap.filter(|_| !self.gap_done) {
+            Some(gap) => Some(gap.from_tick.min(block.base_tick)),
+            None => Some(block.base_tick),
+        }
+    }
+
+    fn wants(&self, base_tick: u64) -> bool {
+        base_tick < self.range.to || self.range.to == u64::MAX
+    }
+
+    /// The next piece.
+    pub fn next(&mut self) -> Option<Piece> {
+        let block = self.thread.blocks.get(self.next)?;
+        if let Some(gap) = block.gap
+            && !self.gap_done
+        {
+            self.gap_done = true;
+            return Some(Piece::Gap(gap));
+        }
+        if !self.wants(block.base_tick) {
+            return None;
+        }
+        self.next += 1;
+        let follows = !std::mem::take(&mut self.gap_done) && self.next > 1;
+        match self.trace.decode(block) {
+            Ok(block) => Some(Piece::Block { block, follows }),
+            Err(_) => {
+                // The next block begins anew, as behind any gap.
+                self.gap_done = false;
+                Some(Piece::Gap(block.damaged()))
+            }
+        }
+    }
+}
+
+impl crate::model::Block {
+    /// The gap that this block leaves if it cannot be decoded.
+    pub(crate) fn damaged(&self) -> Gap {
+        Gap {
+            count: self.events,
+            why: Missing::Lost(Cause::Damaged),
+            from_tick: self.base_tick,
+            to_tick: self.end_tick,
+            record: self.first_record,
+        }
+    }
+}
+
+/// One record of a replay.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// The record.
+    pub record: RecordRef<'a>,
+    /// What it did to the running lane's stack.
+    pub step: Step,
+    /// The lane that runs after it.
+    pub lane: &'a Lane,
+}
+
+impl Event<'_> {
+    /// The depth that `events` prints (SPEC section 3).
+    #[inline]
+    pub fn depth(&self) -> u32 {
+        match self.step {
+            Step::Entered { depth } | Step::Left { depth, .. } | Step::Unmatched { depth } => depth,
+            Step::Other => self.lane.stack.python_depth(),
+        }
+    }
+}
+
+/// Sees a replay go by.
+pub trait Visitor {
+    /// From `tick` on the lane's stack is known to be this, whatever it was before:
+    /// at the start of the range, behind a gap, or where a fiber is first seen.
+    fn begin(&mut self, lane: &Lane, tick: u64);
+
+    /// A record in the range.
+    ///
+    /// Breaking ends the replay.
+    fn event(&mut self, event: &Event<'_>) -> ControlFlow<()>;
+
+    /// The lane runs again from `tick` on, with the stack that it had.
+    fn switched(&mut self, lane: &Lane, tick: u64) {
+        let _ = (lane, tick);
+    }
+
+    /// Events are missing; what was open before is not known to be open any more.
+    fn gap(&mut self, gap: &Gap) {
+        let _ = gap;
+    }
+}
+
+/// Replays what lies in `range` of a thread, and gives the lanes as they were at its end.
+pub fn replay(
+    trace: &Trace,
+    thread: &Thread,
+    range: TickRange,
+    visitor: &mut impl Visitor,
+) -> Lanes {
+    let mut walk = Walk::new(trace, thread, range);
+    let mut lanes = Lanes::default();
+    // Whether the visitor knows of the lanes: not before the range, not behind a gap.
+    let mut begun = false;
+    let mut known = false;
+    let mut last_tick = 0;
+    while let Some(piece) = walk.next() {
+        let (block, follows) = match piece {
+            Piece::Gap(gap) => {
+                if known && range.meets(gap.from_tick, gap.to_tick) {
+                    visitor.gap(&gap);
+                }
+                (begun, known) = (false, false);
+                continue;
+            }
+            Piece::Block { block, follows } => (block, follows),
+        };
+        let carried = known && follows && lanes.agree(&block);
+        if !carried {
+            if known {
+                visitor.gap(&Gap {
+                    count: 0,
+                    why: Missing::Lost(Cause::Unknown),
+                    from_tick: last_tick,
+                    to_tick: block.rows.base_tick,
+                    record: block.rows.first_record,
+                });
+            }
+            lanes = Lanes::from_keyframe(&block);
+            begun = false;
+            last_tick = block.rows.base_tick;
+        }
+        known = true;
+        for record in block.rows.iter() {
+            if record.row < block.skip {
+                // Held by the block before, too. Where that one was not replayed,
+                // the stacks still need it.
+                if !carried {
+                    lanes.apply(&record);
+                }
+                continue;
+            }
+            if !begun && record.tick >= range.from {
+                begun = true;
+                for lane in lanes.all() {
+                    visitor.begin(lane, last_tick.max(range.from));
+                }
+                visitor.switched(lanes.current(), last_tick.max(range.from));
+            }
+            if !range.contains(record.tick) && record.tick >= range.from {
+                return lanes;
+            }
+            let change = lanes.apply(&record);
+            last_tick = record.tick;
+            if !begun {
+                continue;
+            }
+            let lane = lanes.current();
+            let step = match change {
+                Change::Step(step) => step,
+                Change::Switched => {
+                    visitor.switched(lane, record.tick);
+                    Step::Other
+                }
+                Change::Appeared => {
+                    visitor.begin(lane, record.tick);
+                    visitor.switched(lane, record.tick);
+                    Step::Other
+                }
+            };
+            if visitor.event(&Event { record, step, lane }).is_break() {
+                return lanes;
+            }
+        }
+    }
+    if known && !begun {
+        // No record lies in the range, but what was open still is.
+        for lane in lanes.all() {
+            visitor.begin(lane, last_tick.max(range.from));
+        }
+        visitor.switched(lanes.current(), last_tick.max(range.from));
+    }
+    lanes
+}
