@@ -1,1 +1,5 @@
-//! Shared helpers of the test crate.
+//! Shared helpers of the test crate: the golden files and the dump that is
+//! compared with `tools/rtrace_py`, which was written from SPEC.md alone.
+
+pub mod dump;
+pub mod golden;

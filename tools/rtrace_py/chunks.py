@@ -33,28 +33,26 @@ def scan(data, start):
     """
     chunks, problems, at = [], [], start
     while at < len(data):
+        if trailer(data, at) is not None:
+            at += TRAILER
+            continue
         found = header(data, at)
-        if found is None:
-            begin = at
-            if trailer(data, at) is not None:
-                at += TRAILER
-                continue
-            while at < len(data) and header(data, at) is None and trailer(data, at) is None:
+        if found is None or at + HEADER + found[1] > len(data):
+            begin, may_be_torn = at, found is not None or len(data) - at < HEADER
+            at += 8
+            while at < len(data) and header(data, at) is None:
                 at += 8
-            if at >= len(data) and len(data) - begin < HEADER:
+            if may_be_torn and at >= len(data):
                 return chunks, problems, begin
             problems.append((begin, f"{min(at, len(data)) - begin} bytes that are no chunk"))
             continue
         tag, length, crc = found
-        end = at + HEADER + length
-        if end > len(data):
-            return chunks, problems, at
-        payload = data[at + HEADER : end]
+        payload = data[at + HEADER : at + HEADER + length]
         if zlib.crc32(payload) != crc:
             problems.append((at, f"the checksum of the {tag} chunk does not hold"))
         else:
             chunks.append(Chunk(at, tag, payload))
-        at = end + (-end % 8)
+        at += HEADER + length + (-length % 8)
     return chunks, problems, None
 
 

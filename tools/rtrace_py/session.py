@@ -49,7 +49,7 @@ def read_ring(data):
     )  # fmt: skip
     name = c.take(256)[: min(length, 256)]
     c.seek(1024)
-    extents = [(c.u64(), c.u32(), c.u32()) for _ in range(min(extent_count, 16))]
+    extents = [(c.u64(), c.u32(), c.u32()) for _ in range(min(extent_count, 64))]
     segments, shadow, problems = [], [], []
     for offset, kind, count in extents:
         if kind == 1:

@@ -62,21 +62,22 @@ class Stack:
         self.inner.append(Frame(tick, word))
 
     def pop(self, symbol):
-        """Pops down to the innermost frame that `symbol` may name.
+        """Pops down to the innermost known frame of `symbol`.
 
-        A frame known by number only (hidden, or of id 0) may be anybody's. An
-        exit that names no open frame pops nothing. Says whether one was popped.
+        A hidden frame on top is popped by any exit, but nothing is looked for
+        below hidden frames. Says whether a frame was popped.
         """
+        if self.hidden and not self.inner:
+            self.hidden -= 1
+            return True
         for at in range(len(self.inner) - 1, -1, -1):
-            if self.inner[at].id in (symbol, 0):
+            if self.inner[at].id == symbol:
                 del self.inner[at:]
                 return True
         if self.hidden:
-            self.inner.clear()
-            self.hidden -= 1
-            return True
+            return False
         for at in range(len(self.outer) - 1, -1, -1):
-            if self.outer[at].id in (symbol, 0):
+            if self.outer[at].id == symbol:
                 del self.outer[at:]
                 self.inner.clear()
                 return True

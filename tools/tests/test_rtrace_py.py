@@ -151,6 +151,13 @@ def test_hidden_frames_are_counted_and_popped_by_anybody():
     assert replay.pop(102) and replay.depth == 2
 
 
+def test_nothing_is_looked_for_below_hidden_frames():
+    frames = [stack.Frame(0, at) for at in range(100, 132)]
+    replay = stack.Stack(stack.Keyframe(40, 8, frames))
+    assert not replay.pop(101)
+    assert replay.pop(110) and replay.depth == 18
+
+
 def test_depth_is_equal_at_entry_and_exit_and_lines_skip_c_frames():
     replay = stack.Stack()
     rows = [word(CALL, 4, 0), word(C_CALL, 5, 0), word(LINE, 9, 0), word(C_RETURN, 5, 0)]

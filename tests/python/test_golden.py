@@ -1,0 +1,38 @@
+"""The golden files through `rtrace-view`, beside the independent reader."""
+
+import sys
+
+import pytest
+from support import ROOT, view
+
+sys.path.insert(0, str(ROOT / "tools"))
+
+from rtrace_py import open_trace, zstd  # noqa: E402
+from rtrace_py.events import events  # noqa: E402
+
+GOLDEN = ROOT / "tests" / "golden"
+NAMES = "empty.bin one_call.bin threads.bin exception.bin ring_wrapped truncated.bin footer_missing.bin"
+
+
+@pytest.mark.skipif(not zstd.available(), reason=zstd.MISSING)
+@pytest.mark.parametrize("name", NAMES.split())
+def test_events_agree(name):
+    path = GOLDEN / name
+    ours = list(events(open_trace(str(path))))
+    theirs = view("events", path)
+    for number, (one, other) in enumerate(zip(ours, theirs)):
+        assert one == other, f"line {number + 1}"
+    assert len(ours) == len(theirs)
+
+
+def test_info_of_the_wrapped_ring():
+    info = view("info", GOLDEN / "ring_wrapped")
+    thread = info["processes"][0]["threads"][0]
+    assert (thread["serial"], thread["name"]) == (1, "MainThread")
+    assert thread["overwritten_events"] == 424
+    assert thread["lost_events"] == 5
+
+
+def test_stack_at_death_of_the_wrapped_ring():
+    stacks = view("stacks", GOLDEN / "ring_wrapped")["threads"]
+    assert [frame["name"] for frame in stacks[0]["frames"]] == ["main", "leaf", "len"]
