@@ -2,7 +2,7 @@
 
 use super::{FunctionSummary, Longest, ROWS_MAX, SLICES, Slice, Spans, Summary};
 use crate::histogram::{self, Histogram};
-use crate::record::{Effect, Kind, Subkind, Word};
+use crate::record::{Effect, ID_MASK, Kind, Subkind, Word};
 use crate::rows::{Rows, ticks_of};
 use crate::stack::{Stack, Step};
 use crate::symbol::UNKNOWN_ID;
@@ -12,7 +12,9 @@ use crate::symbol::UNKNOWN_ID;
 /// Per-function sums lie in a table indexed by id, so ids are bounded when the
 /// builder is made: an id at or above the bound counts as unknown.
 pub struct SummaryBuilder {
+    /// By id; one more for the time in which no frame is open.
     functions: Vec<Sums>,
+    ids: u32,
     touched: Vec<u32>,
     spans: SpanCounts,
     rows: Vec<[Vote; SLICES]>,
@@ -57,34 +59,52 @@ impl Vote {
     }
 }
 
-/// The span of time that a chunk covers.
-#[derive(Clone, Copy)]
+/// The sixteenths of the chunk's time, and the one that the replay has reached.
 struct Window {
-    base: u64,
-    end: u64,
+    edges: [u64; SLICES + 1],
+    now: usize,
 }
 
 impl Window {
-    /// The tick at which slice `k` begins, and the one before it ends.
-    fn edge(&self, k: usize) -> u64 {
-        let len = u128::from(self.end - self.base);
-        self.base + (len * k as u128 / SLICES as u128) as u64
+    fn new(base: u64, end: u64) -> Window {
+        let len = u128::from(end - base);
+        let edge = |k: usize| base + (len * k as u128 / SLICES as u128) as u64;
+        Window { edges: std::array::from_fn(edge), now: 0 }
     }
 
+    fn base(&self) -> u64 {
+        self.edges[0]
+    }
+
+    fn end(&self) -> u64 {
+        self.edges[SLICES]
+    }
+
+    /// Moves on to `tick`, which is not before the one reached.
+    #[inline]
+    fn reach(&mut self, tick: u64) {
+        while self.now + 1 < SLICES && self.edges[self.now + 1] <= tick {
+            self.now += 1;
+        }
+    }
+
+    /// The slice of a tick that has been reached: nearly always the current one.
+    #[inline]
     fn slice_of(&self, tick: u64) -> usize {
-        let len = u128::from(self.end - self.base).max(1);
-        let k = (u128::from(tick - self.base) * SLICES as u128 / len) as usize;
-        // Division rounds edges down, so that the slice found may end before the tick.
-        let k = k.min(SLICES - 1);
-        if k + 1 < SLICES && self.edge(k + 1) <= tick { k + 1 } else { k }
+        if tick >= self.edges[self.now] {
+            return self.now;
+        }
+        self.edges[..=self.now].partition_point(|&edge| edge <= tick).saturating_sub(1)
     }
 }
 
 impl SummaryBuilder {
     /// A builder for symbols with ids below `ids`.
     pub fn new(ids: usize) -> SummaryBuilder {
+        let ids = ids.clamp(1, ID_MASK as usize);
         SummaryBuilder {
-            functions: vec![Sums::default(); ids.max(1)],
+            functions: vec![Sums::default(); ids + 1],
+            ids: ids as u32,
             touched: Vec::new(),
             spans: SpanCounts::default(),
             rows: Vec::new(),
@@ -93,190 +113,194 @@ impl SummaryBuilder {
 
     /// Raises the bound of ids.
     pub fn grow(&mut self, ids: usize) {
-        if ids > self.functions.len() {
-            self.functions.resize(ids, Sums::default());
+        let ids = ids.min(ID_MASK as usize);
+        if ids > self.ids as usize {
+            self.functions.resize(ids + 1, Sums::default());
+            self.ids = ids as u32;
         }
     }
 
     /// Summarizes `rows`, which begin on `stack`, and moves `stack` to their end.
     pub fn summarize(&mut self, rows: &Rows, stack: &mut Stack) -> Summary {
-        let window = Window { base: rows.base_tick, end: rows.end_tick().max(rows.base_tick) };
+        let base = rows.base_tick;
+        let mut window = Window::new(base, rows.end_tick().max(base));
         let mut summary = Summary { max_depth: stack.depth(), ..Summary::default() };
-        // When each frame entered the chunk, for the depth rows.
-        let mut entered = vec![window.base; (stack.depth() as usize).min(ROWS_MAX)];
-        for frame in stack.outer().iter().chain(stack.inner()) {
-            self.open(frame.id(), window.base);
-        }
-        let mut tick = window.base;
-        let mut last = tick;
+        // When the frame at each depth entered the chunk, for the depth rows.
+        let mut entered = [base; ROWS_MAX];
+        self.open_all(stack, base);
+        let mut tick = base;
+        let mut last = base;
         let mut top = self.top(stack);
         for &row in &rows.rows {
             let word = Word(row);
             tick = tick.wrapping_add(ticks_of(word));
-            let effect = word.kind().map_or(Effect::None, Kind::effect);
-            if effect == Effect::None {
-                if word.kind() == Some(Kind::Long) && word.subkind() == Subkind::EXCEPTION {
+            let Some(kind) = word.kind() else { continue };
+            if kind.effect() == Effect::None {
+                if kind == Kind::Long && word.subkind() == Subkind::EXCEPTION {
                     summary.exceptions += 1;
                 }
                 continue;
             }
-            let spent = tick.saturating_sub(last);
+            self.functions[top].self_ticks += tick.saturating_sub(last);
             last = tick;
-            if let Some(id) = top {
-                self.sums(id).self_ticks += spent;
-                summary.busy_ticks += spent;
-            }
+            window.reach(tick);
+            let before = stack.depth();
             match stack.apply(word, tick) {
                 Step::Entered { depth } => {
-                    let id = word.id();
-                    self.open(id, tick);
-                    let first = matches!(word.kind(), Some(Kind::Call | Kind::CCall));
-                    self.sums(id).calls += u64::from(first);
-                    summary.calls += u64::from(word.kind() == Some(Kind::Call));
+                    let first = matches!(kind, Kind::Call | Kind::CCall);
+                    top = self.open(word.id(), tick);
+                    self.functions[top].calls += u64::from(first);
+                    summary.calls += u64::from(kind == Kind::Call);
                     summary.max_depth = summary.max_depth.max(depth + 1);
-                    if (depth as usize) < ROWS_MAX {
-                        entered.truncate(depth as usize);
-                        entered.push(tick);
+                    if let Some(entered) = entered.get_mut(depth as usize) {
+                        *entered = tick;
                     }
-                    top = Some(self.bound(id));
                 }
                 Step::Left { depth, frame, repaired } => {
-                    summary.unwinds += u64::from(word.kind() == Some(Kind::Unwind));
+                    summary.unwinds += u64::from(kind == Kind::Unwind);
                     if repaired > 0 {
                         self.reopen(stack, tick);
-                    } else if frame.is_known() {
+                    } else {
                         self.close(frame.id(), tick);
                     }
                     if frame.has_start() {
                         let ticks = tick.saturating_sub(frame.tick);
                         self.span(frame.id(), ticks);
                         if ticks > summary.longest.ticks {
-                            let start = frame.tick.saturating_sub(window.base);
+                            let start = frame.tick.saturating_sub(base);
                             summary.longest = Longest { ticks, id: frame.id(), start };
                         }
                     }
-                    while entered.len() > depth as usize {
-                        let row = entered.len() - 1;
-                        let from = entered.pop().unwrap_or(tick);
-                        self.occupy(row, word.id(), from, tick, window);
+                    for depth in (depth..before).take(ROWS_MAX) {
+                        if let Some(&from) = entered.get(depth as usize) {
+                            self.occupy(depth as usize, word.id(), from, tick, &window);
+                        }
                     }
                     top = self.top(stack);
                 }
                 Step::Unmatched { .. } | Step::Other => {}
             }
         }
-        if let Some(id) = top {
-            let spent = window.end.saturating_sub(last);
-            self.sums(id).self_ticks += spent;
-            summary.busy_ticks += spent;
+        self.functions[top].self_ticks += window.end().saturating_sub(last);
+        window.reach(window.end());
+        for (depth, &from) in entered.iter().enumerate().take(stack.depth() as usize) {
+            let id = stack.frame(depth as u32).map_or(UNKNOWN_ID, |frame| frame.id());
+            self.occupy(depth, id, from, window.end(), &window);
         }
-        for (row, &from) in entered.iter().enumerate() {
-            let id = stack.frame(row as u32).map_or(UNKNOWN_ID, |frame| frame.id());
-            self.occupy(row, id, from, window.end, window);
-        }
-        self.finish(window, &mut summary);
+        self.finish(&window, &mut summary);
         summary
     }
 
     #[inline]
-    fn bound(&self, id: u32) -> u32 {
-        if (id as usize) < self.functions.len() { id } else { UNKNOWN_ID }
+    fn bound(&self, id: u32) -> usize {
+        if id < self.ids { id as usize } else { UNKNOWN_ID as usize }
     }
 
-    /// The function that is innermost, if any frame is open.
+    /// The place of the innermost function's sums; that of nobody's while no frame is open.
     #[inline]
-    fn top(&self, stack: &Stack) -> Option<u32> {
-        stack.top().map(|frame| self.bound(frame.id()))
+    fn top(&self, stack: &Stack) -> usize {
+        stack.top().map_or(self.ids as usize, |frame| self.bound(frame.id()))
     }
 
+    /// One more frame of `id` is open. Gives the place of its sums.
     #[inline]
-    fn sums(&mut self, id: u32) -> &mut Sums {
-        let id = self.bound(id);
-        let sums = &mut self.functions[id as usize];
+    fn open(&mut self, id: u32, tick: u64) -> usize {
+        let at = self.bound(id);
+        let sums = &mut self.functions[at];
         if !sums.touched {
             sums.touched = true;
-            self.touched.push(id);
+            self.touched.push(at as u32);
         }
-        sums
-    }
-
-    #[inline]
-    fn open(&mut self, id: u32, tick: u64) {
-        let sums = self.sums(id);
         if sums.open == 0 {
             sums.since = tick;
         }
         sums.open += 1;
+        at
     }
 
     #[inline]
     fn close(&mut self, id: u32, tick: u64) {
-        let sums = self.sums(id);
-        sums.open = sums.open.saturating_sub(1);
+        let at = self.bound(id);
+        let sums = &mut self.functions[at];
+        debug_assert!(sums.open > 0, "only open frames are left");
+        sums.open -= 1;
         if sums.open == 0 {
             sums.total_ticks += tick.saturating_sub(sums.since);
+        }
+    }
+
+    /// Counts every frame of `stack` as open.
+    fn open_all(&mut self, stack: &Stack, tick: u64) {
+        for frame in stack.outer().iter().chain(stack.inner()) {
+            self.open(frame.id(), tick);
+        }
+        if stack.hidden() > 0 {
+            let at = self.open(UNKNOWN_ID, tick);
+            self.functions[at].open += stack.hidden() - 1;
         }
     }
 
     /// Counts open frames anew after a repair closed several at once.
     #[cold]
     fn reopen(&mut self, stack: &Stack, tick: u64) {
-        for i in 0..self.touched.len() {
-            let sums = &mut self.functions[self.touched[i] as usize];
+        for &at in &self.touched {
+            let sums = &mut self.functions[at as usize];
             if sums.open > 0 {
                 sums.total_ticks += tick.saturating_sub(sums.since);
                 sums.open = 0;
             }
         }
-        for frame in stack.outer().iter().chain(stack.inner()) {
-            self.open(frame.id(), tick);
-        }
+        self.open_all(stack, tick);
     }
 
     #[inline]
     fn span(&mut self, id: u32, ticks: u64) {
-        let sums = self.sums(id);
+        let at = self.bound(id);
+        let sums = &mut self.functions[at];
         sums.min = if sums.spans == 0 { ticks } else { sums.min.min(ticks) };
         sums.max = sums.max.max(ticks);
         sums.spans += 1;
-        let id = self.bound(id);
-        self.spans.add(id, histogram::bin_of(ticks));
+        self.spans.add(at as u32, histogram::bin_of(ticks));
     }
 
     /// Depth `row` was `id`'s in `[from, to)`.
     #[inline]
-    fn occupy(&mut self, row: usize, id: u32, from: u64, to: u64, window: Window) {
+    fn occupy(&mut self, row: usize, id: u32, from: u64, to: u64, window: &Window) {
         // Ticks of hostile records wrap and may lie outside the window.
-        if row >= ROWS_MAX || from < window.base || from >= to || to > window.end {
+        if from < window.base() || from >= to || to > window.end() {
             return;
         }
         if row >= self.rows.len() {
             self.rows.resize(row + 1, [Vote::default(); SLICES]);
         }
-        let id = self.bound(id);
+        let id = self.bound(id) as u32;
         let votes = &mut self.rows[row];
+        let first = window.slice_of(from);
+        if window.edges[first + 1] >= to {
+            votes[first].cast(id, to - from);
+            return;
+        }
         let mut at = from;
-        for (k, vote) in votes.iter_mut().enumerate().skip(window.slice_of(from)) {
-            let end = window.edge(k + 1).min(to);
+        for (vote, &edge) in votes.iter_mut().zip(&window.edges[1..]).skip(first) {
+            let end = edge.min(to);
             if end > at {
                 vote.cast(id, end - at);
                 at = end;
-            }
-            if at >= to {
-                break;
             }
         }
     }
 
     /// Moves the sums into the summary and clears the tables.
-    fn finish(&mut self, window: Window, summary: &mut Summary) {
+    fn finish(&mut self, window: &Window, summary: &mut Summary) {
+        let idle = std::mem::take(&mut self.functions[self.ids as usize]).self_ticks;
+        summary.busy_ticks = (window.end() - window.base()).saturating_sub(idle);
         self.touched.sort_unstable();
         let mut spans = self.spans.drain();
         for &id in &self.touched {
             let sums = std::mem::take(&mut self.functions[id as usize]);
             let mut total_ticks = sums.total_ticks;
             if sums.open > 0 {
-                total_ticks += window.end.saturating_sub(sums.since);
+                total_ticks += window.end().saturating_sub(sums.since);
             }
             let histogram = Histogram::from_bins(spans.of(id));
             summary.functions.push(FunctionSummary {
@@ -291,7 +315,7 @@ impl SummaryBuilder {
         for votes in self.rows.drain(..) {
             let mut slices = [Slice::default(); SLICES];
             for (k, vote) in votes.iter().enumerate() {
-                let len = window.edge(k + 1) - window.edge(k);
+                let len = window.edges[k + 1] - window.edges[k];
                 let share = (u128::from(vote.ticks) * 255).div_ceil(u128::from(len.max(1)));
                 slices[k] = Slice { id: vote.id, share: share.min(255) as u8 };
             }
