@@ -32,6 +32,7 @@ pub mod field {
     pub const LOST: usize = 56;
     pub const META_LEN: usize = 64;
     pub const META_CRC: usize = 72;
+    pub const PACKED: usize = 80;
 }
 
 /// A process file as read.

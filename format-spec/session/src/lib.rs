@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod alloc;
+pub mod collector;
 pub mod create;
 pub mod dirs;
 mod error;
@@ -19,6 +20,7 @@ pub mod live;
 pub mod liveness;
 pub mod lock;
 pub mod output;
+pub mod pack;
 mod read;
 mod walk;
 

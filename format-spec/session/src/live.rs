@@ -19,6 +19,7 @@
 
 mod process;
 mod ring;
+mod stack;
 mod symbols;
 
 use std::collections::BTreeMap;
@@ -30,7 +31,10 @@ use rtrace_format::session::{self, SessionHeader};
 use rtrace_format::{Clock, Meta};
 
 pub use process::{End, Process};
+pub(crate) use process::{judge as judge_process, read as read_process};
 pub use ring::{Copied, Ring, Slot, Taken};
+pub use stack::StackNow;
+pub(crate) use stack::fill;
 pub use symbols::SymbolFile;
 
 use crate::create;

@@ -162,7 +162,15 @@ impl Output {
         let bytes = beginning(uuid, created_ns, meta);
         if self.stands == Stands::Clean {
             // A viewer may have the old file mapped: it keeps that one whole.
-            self.replace(&bytes)?;
+            if let Ok((part, file)) = self.part() {
+                let written = file.write_all_at(&bytes, 0);
+                if let Err(error) = written {
+                    let _ = std::fs::remove_file(&part);
+                    return Err(Error::io(&part, "write", error));
+                }
+                return self.put(&part);
+            }
+            self.overwrite(&bytes)?;
         } else {
             self.file.write_all_at(&bytes, 0).map_err(|e| Error::io(&self.path, "write", e))?;
         }
@@ -170,28 +178,38 @@ impl Output {
         Ok(self.path.clone())
     }
 
-    fn replace(&mut self, bytes: &[u8]) -> Result<()> {
-        let path = &self.path;
+    /// A new file next to the path, to become the trace with [`put`](Self::put).
+    ///
+    /// # Errors
+    ///
+    /// It cannot be created.
+    pub(crate) fn part(&self) -> Result<(PathBuf, File)> {
         let mut name = OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(format!(".{}.tmp", host::uuid_text(&host::new_uuid())));
-        let beside = path.with_file_name(name);
-        let file = match create_new(&beside) {
-            Ok(file) => file,
-            // A directory that takes no new file: the old one is used again.
-            Err(_) => {
-                self.file.set_len(0).map_err(|e| Error::io(path, "empty", e))?;
-                return self.file.write_all_at(bytes, 0).map_err(|e| Error::io(path, "write", e));
-            }
-        };
-        let done =
-            file.write_all_at(bytes, 0).map_err(|e| Error::io(&beside, "write", e)).and_then(
-                |()| std::fs::rename(&beside, path).map_err(|e| Error::io(path, "replace", e)),
-            );
-        if done.is_err() {
-            let _ = std::fs::remove_file(&beside);
+        name.push(self.path.file_name().unwrap_or_default());
+        name.push(format!(".{}.part", host::uuid_text(&host::new_uuid())));
+        let part = self.path.with_file_name(name);
+        let file = create_new(&part)?;
+        Ok((part, file))
+    }
+
+    /// Puts the file at `part` in place, and lets go of the lock.
+    ///
+    /// # Errors
+    ///
+    /// The file system refuses; then `part` is gone and the path as it was before.
+    pub(crate) fn put(mut self, part: &Path) -> Result<PathBuf> {
+        if let Err(error) = std::fs::rename(part, &self.path) {
+            let _ = std::fs::remove_file(part);
+            return Err(Error::io(&self.path, "replace", error));
         }
-        done
+        self.written = true;
+        Ok(self.path.clone())
+    }
+
+    /// Overwrites what is there, in a directory that takes no new file.
+    fn overwrite(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.set_len(0).map_err(|e| Error::io(&self.path, "empty", e))?;
+        self.file.write_all_at(bytes, 0).map_err(|e| Error::io(&self.path, "write", e))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use rtrace_format::Meta;
 use rtrace_format::process::{self, ProcessHeader};
@@ -48,16 +49,25 @@ pub struct Process {
     pub header: ProcessHeader,
     /// How it stands, as of the last refresh.
     pub end: End,
+    /// Its file was made just now.
+    pub(crate) is_new: bool,
 }
+
+/// A forked child that has not even begun to run says nothing for this long at most.
+const FORK_MAX: Duration = Duration::from_secs(2);
 
 /// Reads a process file; none while its parent is still making it.
 pub(crate) fn read(path: &Path, number: u32) -> Result<Option<Process>> {
     let bytes = read::whole(path, process::HEADER_LEN + META_MAX)?;
+    // A store through a mapping does not count as a change of the file here,
+    // and would only make it newer.
+    let made = std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    let is_new = made.is_some_and(|made| made.elapsed().is_ok_and(|age| age < FORK_MAX));
     if read::starts_unwritten(&bytes) {
         return Ok(None);
     }
     let header = ProcessHeader::parse(&bytes).map_err(|e| Error::format(path, e))?;
-    Ok((header.number == number).then_some(Process { header, end: End::Unknown }))
+    Ok((header.number == number).then_some(Process { header, end: End::Unknown, is_new }))
 }
 
 /// Fills in `end`. A child whose fork is under way is as alive as its parent.
@@ -78,6 +88,8 @@ pub(crate) fn judge_all(
             match parent {
                 Some(End::Running) => End::Running,
                 Some(End::Unknown) => End::Unknown,
+                // It outlives its parent (a daemon), and says so as soon as it runs.
+                _ if process.is_new => End::Unknown,
                 _ => End::Killed,
             }
         } else {

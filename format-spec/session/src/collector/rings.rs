@@ -1,0 +1,212 @@
+//! The rings that the collector drains.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rtrace_format::bytes::u64_at;
+use rtrace_format::ring::{self, field};
+
+use crate::create::{open_rw, ring_path};
+use crate::error::{Error, Result};
+use crate::live::{Ring, Slot, Taken};
+use crate::pack::packer::Packer;
+use crate::pack::ring::{Unread, Writer, announce, close, drain, gap_cause};
+use crate::read;
+
+/// A ring with fewer segments is left to grow before its drained part is
+/// written early: chunks would be too small to compress well.
+const EARLY_SEGMENTS: usize = 8;
+
+/// Every ring of the session that is not finished.
+pub(super) struct Rings {
+    dir: PathBuf,
+    uuid: [u8; 16],
+    open: BTreeMap<u64, OpenRing>,
+    /// Rings that are in the trace to their end, or are not ours.
+    closed: BTreeSet<u64>,
+    /// Working space.
+    buf: Vec<u8>,
+    /// What could not be packed.
+    pub(super) unread: Unread,
+}
+
+/// A ring and how far it is drained.
+struct OpenRing {
+    ring: Ring,
+    /// Where its segments lie.
+    offsets: Vec<u64>,
+    /// The index in `offsets` at which the next lap is expected.
+    next: usize,
+    /// The last lap that was given to the packer.
+    lap: u64,
+    /// What `drained` in the header says.
+    released: u64,
+    /// A segment was damaged and left out.
+    damaged: bool,
+}
+
+/// The fields of a ring's header that change, as one look sees them.
+struct Look {
+    extents: u64,
+    head: u64,
+}
+
+impl Rings {
+    pub(super) fn new(dir: &Path, uuid: [u8; 16]) -> Rings {
+        Rings {
+            dir: dir.to_owned(),
+            uuid,
+            open: BTreeMap::new(),
+            closed: BTreeSet::new(),
+            buf: Vec::new(),
+            unread: Unread::default(),
+        }
+    }
+
+    /// Opens the ring of a thread, if it is new and complete.
+    pub(super) fn open(&mut self, serial: u64, packer: &mut Packer) -> Result<bool> {
+        if self.open.contains_key(&serial) || self.closed.contains(&serial) {
+            return Ok(false);
+        }
+        let path = ring_path(&self.dir, serial);
+        // Gone again, or still being made: another look will tell.
+        let Ok(file) = open_rw(&path) else { return Ok(false) };
+        let Ok(ring) = Ring::from_file(file, &path) else { return Ok(false) };
+        if ring.header().uuid != self.uuid || ring.header().serial != serial {
+            self.closed.insert(serial);
+            return Ok(false);
+        }
+        let lap = packer.thread(serial)?.lap();
+        announce(packer, ring.header())?;
+        let released = ring.header().drained;
+        let offsets = ring.offsets();
+        self.open
+            .insert(serial, OpenRing { ring, offsets, next: 0, lap, released, damaged: false });
+        Ok(true)
+    }
+
+    /// Gives every sealed segment that is new to the packer; tells how many.
+    pub(super) fn drain_sealed(&mut self, packer: &mut Packer) -> Result<usize> {
+        let mut drained = 0;
+        for ring in self.open.values_mut() {
+            drained += ring.drain_sealed(packer, &mut self.buf, &mut self.unread)?;
+        }
+        Ok(drained)
+    }
+
+    /// Says in the headers what is in the trace, so that the room can be used again.
+    pub(super) fn release(&mut self, packer: &Packer) -> Result<()> {
+        for (&serial, ring) in &mut self.open {
+            let written = packer.written(serial).min(ring.lap);
+            if written > ring.released {
+                ring.release(written)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the last records of every thread of a process that is over.
+    pub(super) fn close_process(&mut self, process: u32, packer: &mut Packer) -> Result<()> {
+        let serials: Vec<u64> = self
+            .open
+            .iter()
+            .filter(|(_, ring)| ring.ring.header().process == process)
+            .map(|(&serial, _)| serial)
+            .collect();
+        for serial in serials {
+            if let Some(ring) = self.open.get_mut(&serial) {
+                ring.ring.refresh()?;
+                let unread = drain(packer, &ring.ring, Writer::Gone, true)?;
+                self.unread.damaged += unread.damaged;
+                self.unread.torn += unread.torn;
+                close(packer, &mut ring.ring)?;
+                ring.release(ring.ring.header().head)?;
+            }
+            self.open.remove(&serial);
+            self.closed.insert(serial);
+            packer.forget(serial);
+        }
+        Ok(())
+    }
+}
+
+impl OpenRing {
+    /// Drains what is sealed, and has it written early if it fills the ring.
+    fn drain_sealed(
+        &mut self,
+        packer: &mut Packer,
+        buf: &mut Vec<u8>,
+        unread: &mut Unread,
+    ) -> Result<usize> {
+        let look = self.look()?;
+        if look.extents != self.ring.header().extents.len() as u64 {
+            self.ring.refresh()?;
+            self.offsets = self.ring.offsets();
+        }
+        let mut drained = 0;
+        while self.lap + 1 < look.head {
+            let Some(slot) = self.find(self.lap + 1)? else { break };
+            match self.ring.take(slot, buf)? {
+                // Its writer is about to seal it.
+                Taken::Segment(segment) if !segment.sealed => break,
+                Taken::Segment(mut segment) => {
+                    packer.add(&mut segment, gap_cause(true, self.damaged))?;
+                    self.damaged = false;
+                    drained += 1;
+                }
+                Taken::Damaged(_) => {
+                    self.damaged = true;
+                    unread.damaged += 1;
+                }
+                // Overtaken by the writer: look for the oldest one that is left.
+                Taken::Overwritten | Taken::Torn => continue,
+            }
+            self.lap = slot.lap;
+        }
+        let serial = self.ring.header().serial;
+        let held = self.lap.saturating_sub(packer.written(serial)) as usize;
+        if self.offsets.len() >= EARLY_SEGMENTS && held * 2 >= self.offsets.len() {
+            packer.flush(serial)?;
+        }
+        Ok(drained)
+    }
+
+    fn look(&self) -> Result<Look> {
+        const FROM: usize = field::STATE;
+        let mut bytes = [0; field::DRAINED - FROM];
+        read::read_at(self.ring.file(), self.ring.path(), &mut bytes, FROM as u64)?;
+        let get = |at: usize| u64_at(&bytes, at - FROM).unwrap_or(0);
+        Ok(Look { extents: get(field::EXTENTS_USED), head: get(field::HEAD) })
+    }
+
+    /// Where lap `lap` lies, or the oldest one after it if that is gone.
+    fn find(&mut self, lap: u64) -> Result<Option<Slot>> {
+        // A writer goes through its segments in order.
+        if let Some(&offset) = self.offsets.get(self.next)
+            && self.ring.version(offset)?.map(|(found, _)| found) == Some(lap)
+        {
+            self.next = (self.next + 1) % self.offsets.len();
+            return Ok(Some(Slot { lap, offset }));
+        }
+        let slot = self.ring.slots(lap - 1)?.into_iter().next();
+        if let Some(slot) = slot {
+            let at = self.offsets.iter().position(|&offset| offset == slot.offset);
+            self.next = at.map_or(0, |at| (at + 1) % self.offsets.len());
+        }
+        Ok(slot)
+    }
+
+    fn release(&mut self, lap: u64) -> Result<()> {
+        let path = self.ring.path();
+        self.ring
+            .file()
+            .write_all_at(&lap.to_le_bytes(), field::DRAINED as u64)
+            .map_err(|e| Error::io(path, "write", e))?;
+        self.released = lap;
+        Ok(())
+    }
+}
+
+/// The header page is in the file from the start, so that writing one field allocates nothing.
+const _: () = assert!(field::DRAINED + 8 <= ring::HEADER_LEN);

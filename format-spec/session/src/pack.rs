@@ -1,0 +1,376 @@
+//! Making a finished `trace.bin` out of a session.
+//!
+//! Three callers, one packer: `stop` and the collector append to the trace in
+//! place ([`finish`]); `rtrace-view pack` and `snapshot` make another file that
+//! stands for itself ([`copy`]) and leave the session as it is.
+//!
+//! What the trace already holds is known by its record numbers: packing again
+//! adds nothing, and packing after a collector died adds what it had not yet
+//! drained.
+
+mod describe;
+pub(crate) mod packer;
+mod remap;
+mod resume;
+pub(crate) mod ring;
+mod symbols;
+mod target;
+mod thread;
+mod writer;
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rtrace_format::file::FileHeader;
+use rtrace_format::{Meta, Segment, Value, chunk};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::live::{Process, SessionReader};
+use crate::liveness::Liveness;
+use crate::{dirs, host, output, read};
+
+pub(crate) use packer::Sink;
+pub(crate) use target::open_locked;
+pub use target::{identify, session_of, trace_of};
+
+use packer::Packer;
+use ring::{Unread, Writer};
+
+/// How long [`finish`] waits for another process that packs the same trace.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What packing did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Packed {
+    /// The trace that was written.
+    pub path: PathBuf,
+    /// Whether no process of the session was live, so that the trace is whole.
+    pub is_final: bool,
+    /// Whether the session's directory was removed, everything of it being in the trace.
+    pub removed: bool,
+    /// Segments that were damaged and are missing.
+    pub damaged: u64,
+    /// Segments that kept changing while they were read and are missing.
+    pub torn: u64,
+}
+
+/// Packs a session in place: the threads of every process that is over go to
+/// the session's own trace. If no process is left, the trace is finished and
+/// the session's directory removed.
+///
+/// A process that stops marks its own process file as ended before it calls this.
+///
+/// # Errors
+///
+/// The trace is gone, or another process has its lock for ten seconds
+/// ([`ErrorKind::Busy`]); no room. The session is then as it was.
+pub fn finish(session_dir: &Path) -> Result<Packed> {
+    let session = SessionReader::open(session_dir)?;
+    let path = trace_of(&session)?;
+    finish_into(session_dir, &path, PATIENCE)
+}
+
+fn finish_into(session_dir: &Path, path: &Path, patience: Duration) -> Result<Packed> {
+    let file = open_locked(path, patience)?;
+    let mut session = match SessionReader::open(session_dir) {
+        Ok(session) => session,
+        // Whoever had the lock before has finished it.
+        Err(error) if error.is_not_found() => {
+            return Ok(Packed {
+                path: path.to_owned(),
+                is_final: true,
+                removed: true,
+                ..Packed::default()
+            });
+        }
+        Err(error) => return Err(error),
+    };
+    let mut packer = Packer::resume(file, path, session.symbols().ok())?;
+    if packer.uuid() != session.header().uuid {
+        return Err(Error::refused(path, "is the trace of another session"));
+    }
+    session.refresh()?;
+    let unread = pack_threads(&mut packer, &session, Which::Over)?;
+    let is_final = session.liveness() == Liveness::Dead;
+    packer.finish(is_final)?;
+    let readable = session.problems().is_empty();
+    if is_final && readable {
+        dirs::remove_session_dir(session.dir())?;
+    }
+    Ok(Packed {
+        path: path.to_owned(),
+        is_final,
+        removed: is_final && readable,
+        damaged: unread.damaged,
+        torn: unread.torn,
+    })
+}
+
+/// Packs `input`, a `trace.bin` or a session's directory, to `output`. The same
+/// path packs [in place](finish); another one makes a [`copy`].
+///
+/// # Errors
+///
+/// As for those.
+pub fn pack_session(input: &Path, output: &Path) -> Result<Packed> {
+    let source = Source::find(input, None)?;
+    let same = source.trace.as_deref().is_some_and(|trace| is_same_file(trace, output));
+    match (same, &source.session, &source.trace) {
+        (true, Some(session), Some(trace)) => finish_into(session, trace, PATIENCE),
+        (true, None, Some(trace)) => index_only(trace),
+        _ => copy(&source, output, None),
+    }
+}
+
+/// Writes a copy of a running session, while it goes on, to `output`.
+///
+/// Its processes count as running; `reason` goes into the metadata.
+///
+/// # Errors
+///
+/// As [`copy`].
+pub fn snapshot(session_dir: &Path, output: &Path, reason: &str) -> Result<Packed> {
+    copy(&Source::find(session_dir, None)?, output, Some(reason))
+}
+
+/// What is to be packed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Source {
+    /// The trace, if there is one.
+    pub trace: Option<PathBuf>,
+    /// The session's directory, if it is still there.
+    pub session: Option<PathBuf>,
+}
+
+impl Source {
+    /// Finds the trace and the session that belong to `input`, which is either;
+    /// `hint` is a place to look for the session.
+    ///
+    /// # Errors
+    ///
+    /// It is neither.
+    pub fn find(input: &Path, hint: Option<&Path>) -> Result<Source> {
+        if input.is_dir() {
+            let session = SessionReader::open(input)?;
+            let trace = trace_of(&session).ok();
+            return Ok(Source { trace, session: Some(session.dir().to_owned()) });
+        }
+        let session = session_of(input, hint)?;
+        Ok(Source { trace: Some(input.to_owned()), session })
+    }
+}
+
+/// A trace without a session: it gets an index if it has none.
+fn index_only(path: &Path) -> Result<Packed> {
+    let file = open_locked(path, PATIENCE)?;
+    let mut packer = Packer::resume(file, path, None)?;
+    packer.finish(true)?;
+    Ok(Packed { path: path.to_owned(), is_final: true, ..Packed::default() })
+}
+
+/// Makes a finished trace of its own at `output` and leaves the source alone.
+///
+/// What stands at `output` is treated as [`output::reserve`] says. The file
+/// appears when it is whole. `reason` makes it a snapshot.
+///
+/// # Errors
+///
+/// The source cannot be read, the output not be written.
+pub fn copy(source: &Source, output: &Path, reason: Option<&str>) -> Result<Packed> {
+    let session = source.session.as_deref().map(SessionReader::open).transpose()?;
+    let place = output::reserve(output, std::process::id())?;
+    let (part, file) = place.part()?;
+    let done = copy_into(source, session, file, &part, reason);
+    match done {
+        Ok(mut packed) => {
+            packed.path = place.put(&part)?;
+            Ok(packed)
+        }
+        Err(error) => {
+            let _ = std::fs::remove_file(&part);
+            Err(error)
+        }
+    }
+}
+
+fn copy_into(
+    source: &Source,
+    mut session: Option<SessionReader>,
+    file: File,
+    part: &Path,
+    reason: Option<&str>,
+) -> Result<Packed> {
+    // A collector may be draining: what it takes from the rings while this runs
+    // is in the trace by the time that is copied, if the rings are read first.
+    let early = match &session {
+        Some(session) if session.is_full() => read_undrained(session)?,
+        _ => Vec::new(),
+    };
+    copy_chunks(source, session.as_ref(), &file, part, reason)?;
+    let symbols = session.as_ref().and_then(|session| session.symbols().ok());
+    let mut packer = Packer::resume(file, part, symbols)?;
+    let mut unread = Unread::default();
+    let mut is_final = true;
+    for mut segment in early {
+        packer.add(&mut segment, ring::gap_cause(true, false))?;
+    }
+    if let Some(session) = &mut session {
+        // A session that was finished and removed meanwhile is all in the trace.
+        if session.refresh().is_ok() {
+            unread = pack_threads(&mut packer, session, Which::All)?;
+        }
+        is_final = session.liveness() == Liveness::Dead;
+    }
+    packer.finish(is_final)?;
+    Ok(Packed { is_final, damaged: unread.damaged, torn: unread.torn, ..Packed::default() })
+}
+
+/// Every segment that the collector has not drained yet, by thread and lap.
+fn read_undrained(session: &SessionReader) -> Result<Vec<Segment>> {
+    let mut segments = Vec::new();
+    for thread in session.threads() {
+        match thread.open().and_then(|ring| ring.copy_after(ring.header().drained)) {
+            Ok(copied) => segments.extend(copied.segments.into_iter().filter(|s| s.sealed)),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(segments)
+}
+
+/// The beginning of a copy: a header, the `SESS` chunk marked as a copy's, and
+/// every other chunk of the source as it is, except indexes.
+fn copy_chunks(
+    source: &Source,
+    session: Option<&SessionReader>,
+    file: &File,
+    part: &Path,
+    reason: Option<&str>,
+) -> Result<()> {
+    let from = source.trace.as_deref().map(|path| Ok((read::open(path)?, path))).transpose()?;
+    let (header, meta) = match (&from, session) {
+        (Some((file, path)), _) => {
+            let mut bytes = [0; rtrace_format::file::HEADER_LEN];
+            let got = read::read_at(file, path, &mut bytes, 0)?;
+            let header = FileHeader::parse(&bytes[..got]).map_err(|e| Error::format(path, e))?;
+            (header, identify(path)?.1)
+        }
+        (None, Some(session)) => {
+            let meta = session.meta().clone();
+            let started = meta.get_u64("started_at_ns").unwrap_or_else(host::unix_ns);
+            (FileHeader::new(session.header().uuid, started), meta)
+        }
+        (None, None) => {
+            return Err(Error::refused(part, "there is neither a trace nor a session to pack"));
+        }
+    };
+    let meta = copied_meta(&meta, reason);
+    let beginning = output::beginning(&header.uuid, header.created_ns, &meta);
+    let write = |bytes: &[u8], at: u64| {
+        file.write_all_at(bytes, at).map_err(|e| Error::io(part, "write", e))
+    };
+    write(&beginning, 0)?;
+    let Some((from, path)) = from else { return Ok(()) };
+    let mut at = beginning.len() as u64;
+    let mut walk = crate::walk::Walk::new(&from, path)?;
+    let mut buf = Vec::new();
+    while let Some(found) = walk.next()? {
+        let crate::walk::Found::Chunk { offset, header } = found else { continue };
+        if [chunk::tag::SESSION, chunk::tag::INDEX].contains(&header.tag) {
+            continue;
+        }
+        let mut left = header.file_len();
+        while left > 0 {
+            buf.resize(left.min(1 << 20) as usize, 0);
+            let got = read::read_at(&from, path, &mut buf, offset + header.file_len() - left)?;
+            if got == 0 {
+                break;
+            }
+            write(&buf[..got], at)?;
+            at += got as u64;
+            left -= got as u64;
+        }
+    }
+    Ok(())
+}
+
+/// The metadata without the ways to the session, and marked.
+fn copied_meta(meta: &Meta, reason: Option<&str>) -> Meta {
+    let mut copied = Meta::default();
+    for (key, value) in meta.entries() {
+        if !["session_dir", "output"].contains(&key) {
+            copied.set(key, value.clone());
+        }
+    }
+    copied.set(target::SNAPSHOT_KEY, Value::Bool(true));
+    if let Some(reason) = reason {
+        copied.set("reason", Value::text(reason));
+    }
+    copied
+}
+
+/// Whose threads are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// Those of processes that are over.
+    Over,
+    /// All.
+    All,
+}
+
+/// Packs threads by serial, then describes the processes.
+fn pack_threads(packer: &mut Packer, session: &SessionReader, which: Which) -> Result<Unread> {
+    let mut unread = Unread::default();
+    let all_dead = session.liveness() == Liveness::Dead;
+    for thread in session.threads() {
+        // A thread whose process file cannot be read is over when all others are.
+        let process = session.process(thread.header.process);
+        let is_over = process.map_or(all_dead, |process| process.end.is_over());
+        if !is_over && which == Which::Over {
+            continue;
+        }
+        let mut ring = match thread.open() {
+            Ok(ring) => ring,
+            Err(error) if error.is_not_found() => continue,
+            Err(error) => return Err(error),
+        };
+        let writer = if is_over { Writer::Gone } else { Writer::Goes };
+        let found = ring::drain(packer, &ring, writer, session.is_full())?;
+        unread.damaged += found.damaged;
+        unread.torn += found.torn;
+        ring::close(packer, &mut ring)?;
+    }
+    for process in session.processes() {
+        describe_process(packer, process)?;
+    }
+    Ok(unread)
+}
+
+/// Writes the `PROC` chunk of a process, unless it is there already.
+pub(crate) fn describe_process(packer: &mut Packer, process: &Process) -> Result<()> {
+    // A child whose parent died before the fork never was a process.
+    if process.header.pid == 0 {
+        return Ok(());
+    }
+    packer.process(process.header.number, &describe::process(process))
+}
+
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    File::open(a).is_ok_and(|file| match (file.metadata(), std::fs::metadata(b)) {
+        (Ok(a), Ok(b)) => {
+            use std::os::unix::fs::MetadataExt;
+            (a.dev(), a.ino()) == (b.dev(), b.ino())
+        }
+        _ => false,
+    })
+}
+
+/// Whether an error says that another process is writing the trace.
+pub fn is_busy(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Busy)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! What `PROC` and `THRD` chunks say.
+
+use rtrace_format::ring::{self, RingHeader};
+use rtrace_format::{Frame, Meta, Stack, Value};
+
+use crate::live::{End, Process};
+
+/// The deepest stack that a `THRD` chunk carries; of a deeper one the records'
+/// own keyframes have to do.
+const STACK_MAX: u32 = 1 << 16;
+
+/// The metadata of a `PROC` chunk.
+pub(crate) fn process(process: &Process) -> Meta {
+    let header = &process.header;
+    let mut meta = header.meta.clone();
+    meta.set("number", Value::U64(header.number.into()));
+    if let Some(parent) = header.parent {
+        meta.set("parent", Value::U64(parent.into()));
+    }
+    meta.set("pid", Value::U64(header.pid.into()));
+    meta.set("ppid", Value::U64(header.ppid.into()));
+    if process.end.is_over() {
+        meta.set("end", Value::text(process.end.name()));
+    }
+    if process.end == End::Clean {
+        meta.set("end_tick", Value::U64(header.end_tick));
+        if let Some(code) = header.exit_code {
+            meta.set("exit_code", Value::I64(code.into()));
+        }
+    }
+    meta.set("lost_without_ring", Value::U64(header.lost));
+    meta
+}
+
+/// The metadata of a `THRD` chunk; `stack` is what the thread has open at its
+/// end, with the ids of `trace.bin`, and none while it runs.
+pub(crate) fn thread(header: &RingHeader, stack: Option<&Stack>) -> Meta {
+    let mut meta = Meta::default();
+    meta.set("process", Value::U64(header.process.into()));
+    meta.set("tid", Value::U64(header.tid.into()));
+    meta.set("name", Value::text(&header.name));
+    meta.set("born_tick", Value::U64(header.born_tick));
+    if header.state == ring::ENDED {
+        meta.set("end_tick", Value::U64(header.end_tick));
+    }
+    let Some(stack) = stack else { return meta };
+    if header.lost > 0 {
+        meta.set("lost_at_end", Value::U64(header.lost));
+        meta.set("lost_cause", Value::U64(header.lost_cause.into()));
+    }
+    if (1..=STACK_MAX).contains(&stack.depth()) {
+        meta.set("stack", Value::Text(encode_stack(stack)));
+    }
+    meta
+}
+
+/// Depth, number of frames, ticks, frame words (SPEC section 9.4).
+fn encode_stack(stack: &Stack) -> Vec<u8> {
+    let depth = stack.depth();
+    let frames: Vec<Frame> = (0..depth).map(|at| stack.frame(at).unwrap_or_default()).collect();
+    let mut out = depth.to_le_bytes().to_vec();
+    out.extend(depth.to_le_bytes());
+    for frame in &frames {
+        out.extend(frame.tick.to_le_bytes());
+    }
+    for frame in &frames {
+        out.extend(frame.word.to_le_bytes());
+    }
+    out
+}

@@ -1,0 +1,478 @@
+//! One thread's segments, turned into event chunks.
+//!
+//! Segments come in lap order. Their records are gathered, ids replaced, until
+//! there are enough for a chunk; the running stack then gives the next chunk
+//! its keyframe, which knows far more frames than a segment's can hold.
+//!
+//! Record numbers decide what is new: a segment read twice, or partly before,
+//! adds only what was not there; a gap begins a new chunk.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use rtrace_format::chunk::tag;
+use rtrace_format::events::{EventHeader, WORDS_MAX};
+use rtrace_format::index::IndexEntry;
+use rtrace_format::rows::ticks_of;
+use rtrace_format::{Cause, Frame, Keyframe, Kind, Rows, Segment, Stack, Word};
+
+use crate::error::{Error, Result};
+use crate::pack::Sink;
+use crate::pack::remap;
+
+/// A chunk is written when the next segment would take it above this.
+pub(crate) const CHUNK_ROWS: usize = 1 << 16;
+
+/// Frames of a chunk's keyframe.
+const OUTER: usize = 8;
+const INNER: usize = 1024;
+
+/// Fibers whose stacks are kept while another one runs.
+const FIBERS_MAX: usize = 4096;
+
+/// The packer of one thread.
+#[derive(Debug)]
+pub(crate) struct ThreadPacker {
+    serial: u64,
+    /// The record number that comes next; none before the first segment.
+    next: Option<u64>,
+    /// The last lap that was taken.
+    lap: u64,
+    /// How much of that lap.
+    taken: Taken,
+    /// Every lap up to this one is in the trace, and not only gathered.
+    written: u64,
+    /// The stack before the gathered rows, with the ids of `trace.bin`.
+    stack: Stack,
+    fiber: u32,
+    /// Stacks of fibers that do not run now.
+    fibers: BTreeMap<u32, Stack>,
+    /// Rows of the chunk to come.
+    rows: Rows,
+    /// The tick of the last gathered row.
+    end_tick: u64,
+    /// By how much the gathered rows move the depth, if no exit needs repair.
+    depth: i64,
+    cpu_ns: u64,
+    lost_before: u64,
+    lost_cause: u32,
+    /// When the first of the gathered rows came.
+    since: Option<Instant>,
+}
+
+/// How much of the last lap is in the trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    /// So many of its rows: it was not sealed when it was read.
+    Rows(usize),
+    /// As many as the record numbers say, and so many unnumbered ones behind:
+    /// another process wrote them.
+    Numbers { behind: usize },
+}
+
+impl ThreadPacker {
+    pub(crate) fn new(serial: u64) -> ThreadPacker {
+        ThreadPacker {
+            serial,
+            next: None,
+            lap: 0,
+            taken: Taken::Numbers { behind: 0 },
+            written: 0,
+            stack: Stack::default(),
+            fiber: 0,
+            fibers: BTreeMap::new(),
+            rows: Rows::default(),
+            end_tick: 0,
+            depth: 0,
+            cpu_ns: 0,
+            lost_before: 0,
+            lost_cause: 0,
+            since: None,
+        }
+    }
+
+    /// Goes on behind a chunk that is in the trace already.
+    pub(crate) fn resume(&mut self, header: &EventHeader, rows: &Rows) {
+        self.next = Some(header.end_record());
+        self.lap = header.lap;
+        let longs = rows.rows.iter().rev().take_while(|&&row| !Word(row).is_numbered());
+        let behind = longs.filter(|&&row| Word(row).kind() == Some(Kind::Long)).count();
+        self.taken = Taken::Numbers { behind };
+        self.stack = Stack::from_keyframe(&header.keyframe);
+        self.fiber = header.fiber;
+        for record in rows {
+            if let Some(switch) = remap::switch(record.word, record.payload) {
+                self.switch(switch);
+            } else {
+                self.stack.apply(record.word, record.tick);
+            }
+        }
+        self.end_tick = header.end_tick;
+    }
+
+    /// The last lap that was taken, whole or in part.
+    pub(crate) fn lap(&self) -> u64 {
+        self.lap
+    }
+
+    /// Every lap up to this one is in the trace, as far as it was sealed.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The record number that comes next; none before the first segment.
+    pub(crate) fn next(&self) -> Option<u64> {
+        self.next
+    }
+
+    /// How long the oldest gathered row waits for its chunk.
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
+        self.since
+    }
+
+    /// The fiber that ran last and its stack, once everything is [flushed](Self::flush).
+    pub(crate) fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// Takes a segment. `gap` is the cause to give for record numbers that are missing before it.
+    pub(crate) fn add(&mut self, segment: &mut Segment, gap: Cause, sink: &mut Sink) -> Result<()> {
+        if segment.lap < self.lap {
+            return Ok(());
+        }
+        trim(&mut segment.rows);
+        let first = segment.rows.first_record;
+        let skip = self.rows_to_skip(segment);
+        if skip >= segment.rows.rows.len() && (skip > 0 || segment.lap == self.lap) {
+            self.took(segment, segment.rows.rows.len());
+            return Ok(());
+        }
+        let continues = skip > 0 || self.continues(segment);
+        let too_many = self.rows.rows.len() + segment.rows.rows.len() > CHUNK_ROWS
+            || self.rows.payload.len() + segment.rows.payload.len() > WORDS_MAX;
+        if too_many || !continues {
+            self.flush(sink)?;
+        }
+        if !continues {
+            self.restart(segment, gap, sink);
+        } else if self.rows.rows.is_empty() && skip == 0 {
+            self.agree(segment, sink);
+        }
+        if self.rows.rows.is_empty() && skip == 0 {
+            self.begin(segment.rows.base_tick, first);
+            self.cpu_ns = segment.cpu_ns;
+        }
+        let rows = std::mem::take(&mut segment.rows);
+        let done = self.gather(&rows, skip, segment, sink);
+        segment.rows = rows;
+        done
+    }
+
+    /// How many rows of a segment are in the trace already.
+    fn rows_to_skip(&self, segment: &Segment) -> usize {
+        let Some(next) = self.next else { return 0 };
+        let again = segment.lap == self.lap;
+        match self.taken {
+            Taken::Rows(rows) if again => return rows.min(segment.rows.rows.len()),
+            _ => {}
+        }
+        let mut known = next.saturating_sub(segment.rows.first_record);
+        if known == 0 && !again {
+            return 0;
+        }
+        let mut behind = match self.taken {
+            Taken::Numbers { behind } if again => behind,
+            _ => 0,
+        };
+        let mut skip = 0;
+        for (i, &row) in segment.rows.rows.iter().enumerate() {
+            let word = Word(row);
+            if word.is_numbered() {
+                if known == 0 {
+                    break;
+                }
+                known -= 1;
+                skip = i + 1;
+            } else if word.kind() == Some(Kind::Long) {
+                if known == 0 {
+                    if behind == 0 {
+                        break;
+                    }
+                    behind -= 1;
+                }
+                skip = i + 1;
+            }
+        }
+        skip
+    }
+
+    /// Whether a segment goes on where the gathered rows end. Depth is checked
+    /// by counting here, and by replay whenever a chunk begins.
+    fn continues(&self, segment: &Segment) -> bool {
+        self.next == Some(segment.rows.first_record)
+            && segment.lost_before == 0
+            && segment.fiber == self.fiber
+            && segment.rows.base_tick >= self.end_tick
+            && i64::from(segment.keyframe.depth) == i64::from(self.stack.depth()) + self.depth
+    }
+
+    /// Begins anew from a segment's own keyframe.
+    fn restart(&mut self, segment: &Segment, gap: Cause, sink: &mut Sink) {
+        let missing = self.next.map_or(segment.rows.first_record, |next| {
+            segment.rows.first_record.saturating_sub(next)
+        });
+        self.lost_before = segment.lost_before;
+        self.lost_cause = if segment.lost_before > 0 {
+            segment.lost_cause as u32
+        } else if missing > 0 {
+            gap as u32
+        } else {
+            0
+        };
+        let known = sink.symbols.keyframe(&segment.keyframe);
+        let same_lane = self.fiber == segment.fiber && missing == 0;
+        self.fiber = segment.fiber;
+        let mut stack = Stack::from_keyframe(&known);
+        if same_lane {
+            // No record is missing, so frames that the keyframe cannot hold may be known.
+            fill_from(&mut stack, &self.stack);
+        } else {
+            self.fibers.clear();
+        }
+        self.stack = stack;
+    }
+
+    /// At the start of a chunk: the running stack against the segment's keyframe.
+    fn agree(&mut self, segment: &Segment, sink: &mut Sink) {
+        let known = sink.symbols.keyframe(&segment.keyframe);
+        let depth = self.stack.depth();
+        let same = known.depth == depth
+            && positions(&known).all(|(at, frame)| {
+                self.stack.frame(at).is_some_and(|mine| mine.id() == frame.id())
+            });
+        if !same {
+            let mut stack = Stack::from_keyframe(&known);
+            fill_from(&mut stack, &self.stack);
+            self.stack = stack;
+        }
+    }
+
+    fn begin(&mut self, base_tick: u64, first_record: u64) {
+        self.rows.base_tick = base_tick;
+        self.rows.first_record = first_record;
+        self.end_tick = base_tick;
+        self.depth = 0;
+        self.next = Some(first_record);
+    }
+
+    /// Gathers the rows of a segment from `skip` on.
+    fn gather(
+        &mut self,
+        from: &Rows,
+        skip: usize,
+        segment: &Segment,
+        sink: &mut Sink,
+    ) -> Result<()> {
+        let mut payload = 0;
+        let mut tick = from.base_tick;
+        for &row in &from.rows[..skip] {
+            let word = Word(row);
+            tick = tick.wrapping_add(ticks_of(word));
+            if word.kind() == Some(Kind::Long) {
+                payload += word.payload_words();
+            }
+        }
+        if self.rows.rows.is_empty() && skip > 0 {
+            // The chunk before ended in the middle of this segment.
+            self.cpu_ns = segment.cpu_ns;
+            let next = self.next.unwrap_or(from.first_record);
+            self.begin(tick, next);
+        }
+        // Time that passed between the last gathered record and this segment's base.
+        let mut passed = tick.saturating_sub(self.end_tick);
+        self.lap = segment.lap;
+        for (i, &row) in from.rows.iter().enumerate().skip(skip) {
+            let mut word = Word(row);
+            tick = tick.wrapping_add(ticks_of(word));
+            if passed > 0 {
+                word = self.pass(std::mem::take(&mut passed), word);
+            }
+            let mut words: &[u64] = &[];
+            if word.kind() == Some(Kind::Long) {
+                let end = payload + word.payload_words();
+                words = from.payload.get(payload..end).unwrap_or_default();
+                payload = end;
+            }
+            self.push(word, words, sink);
+            if let Some(switch) = remap::switch(word, words) {
+                let switch = sink.symbols.switch(switch);
+                self.end_tick = tick;
+                self.taken = Taken::Rows(i + 1);
+                self.flush(sink)?;
+                // The rest of this lap is yet to come.
+                self.written = self.written.min(segment.lap - 1);
+                self.switch(switch);
+                self.begin(tick, self.next.unwrap_or(0));
+            }
+        }
+        self.end_tick = tick;
+        self.took(segment, from.rows.len());
+        if self.since.is_none() && !self.rows.rows.is_empty() {
+            self.since = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    fn took(&mut self, segment: &Segment, rows: usize) {
+        self.lap = segment.lap;
+        self.taken = Taken::Rows(rows);
+    }
+
+    /// Moves the clock between two segments, so that the deltas stay a chain:
+    /// within the delta of `word` where that has room.
+    #[cold]
+    fn pass(&mut self, ticks: u64, word: Word) -> Word {
+        let delta = u64::from(word.delta()).checked_add(ticks);
+        match delta.and_then(|delta| u32::try_from(delta).ok()) {
+            Some(delta) if word.kind() != Some(Kind::Extend) => word.with_delta(delta),
+            _ => {
+                self.rows.rows.push(Word::extend(ticks).0);
+                word
+            }
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, word: Word, words: &[u64], sink: &mut Sink) {
+        let word = remap::word(word, &mut sink.symbols);
+        self.depth += remap::depth_change(word);
+        self.rows.rows.push(word.0);
+        if !words.is_empty() {
+            remap::payload(word, words, &mut sink.symbols, &mut self.rows.payload);
+        }
+        if word.is_numbered() {
+            self.next = self.next.map(|next| next.wrapping_add(1));
+        }
+    }
+
+    /// Another fiber runs now.
+    fn switch(&mut self, (fiber, keyframe): (u32, Keyframe)) {
+        let left = std::mem::take(&mut self.stack);
+        if self.fibers.len() < FIBERS_MAX {
+            self.fibers.insert(self.fiber, left);
+        }
+        self.fiber = fiber;
+        let mut stack = Stack::from_keyframe(&keyframe);
+        if let Some(known) = self.fibers.remove(&fiber) {
+            fill_from(&mut stack, &known);
+        }
+        self.stack = stack;
+        self.depth = 0;
+    }
+
+    /// Writes the gathered rows as a chunk. After an error they are still there.
+    pub(crate) fn flush(&mut self, sink: &mut Sink) -> Result<()> {
+        if self.rows.rows.is_empty() {
+            self.since = None;
+            self.written = self.lap;
+            return Ok(());
+        }
+        let keyframe = chunk_keyframe(&self.stack);
+        let mut stack = Stack::from_keyframe(&keyframe);
+        sink.builder.grow(sink.symbols.end());
+        let summary = sink.builder.summarize(&self.rows, &mut stack);
+        let header = EventHeader {
+            serial: self.serial,
+            cpu_ns: self.cpu_ns,
+            lost_before: self.lost_before,
+            lost_cause: self.lost_cause,
+            fiber: self.fiber,
+            lap: self.lap,
+            keyframe,
+            ..EventHeader::default()
+        };
+        let path = sink.writer.path();
+        let payload = sink
+            .encoder
+            .encode(&header, &self.rows, &summary.encode())
+            .map_err(|e| Error::format(path, e))?;
+        sink.symbols.write(&mut sink.writer)?;
+        let entry = IndexEntry {
+            serial: self.serial,
+            first_record: self.rows.first_record,
+            base_tick: self.rows.base_tick,
+            end_tick: self.rows.end_tick(),
+            records: self.rows.numbered() as u32,
+            max_depth: summary.max_depth,
+            ..IndexEntry::default()
+        };
+        sink.writer.chunk(tag::EVENTS, &payload, entry)?;
+        if header.keyframe.frames.len() < self.stack.outer().len() + self.stack.inner().len() {
+            // The chunk's keyframe was cut; the running stack knows the rest.
+            for record in &self.rows {
+                self.stack.apply(record.word, record.tick);
+            }
+        } else {
+            self.stack = stack;
+        }
+        self.written = self.lap;
+        self.rows.rows.clear();
+        self.rows.payload.clear();
+        self.depth = 0;
+        self.lost_before = 0;
+        self.lost_cause = 0;
+        self.since = None;
+        Ok(())
+    }
+}
+
+/// The keyframe of a chunk. One that knows no frame of a stack cannot be
+/// written; the outermost then stands as unknown.
+fn chunk_keyframe(stack: &Stack) -> Keyframe {
+    let mut keyframe = stack.keyframe(OUTER, INNER);
+    if keyframe.depth > 0 && keyframe.frames.is_empty() {
+        keyframe.frames.push(Frame::UNKNOWN);
+        keyframe.outer = 1;
+    }
+    keyframe
+}
+
+/// Cuts `extend` words that no record follows: the record was not there yet.
+fn trim(rows: &mut Rows) {
+    while rows.rows.last().is_some_and(|&row| Word(row).kind() == Some(Kind::Extend)) {
+        rows.rows.pop();
+    }
+}
+
+/// The depths and frames that a keyframe knows.
+fn positions(keyframe: &Keyframe) -> impl Iterator<Item = (u32, Frame)> + '_ {
+    let hidden = keyframe.hidden();
+    keyframe.frames.iter().enumerate().map(move |(i, &frame)| {
+        let i = i as u32;
+        (if i < keyframe.outer { i } else { i.saturating_add(hidden) }, frame)
+    })
+}
+
+/// Fills in hidden frames of `stack` from another view of the same stack.
+fn fill_from(stack: &mut Stack, known: &Stack) {
+    if stack.hidden() == 0 || known.depth() != stack.depth() {
+        return;
+    }
+    let (a, b) = (stack.outer(), known.outer());
+    let agree = |x: &Frame, y: &Frame| x.id() == y.id();
+    let outer_agrees = a.iter().zip(b).all(|(x, y)| agree(x, y));
+    let (c, d) = (stack.inner(), known.inner());
+    let inner_agrees = c.iter().rev().zip(d.iter().rev()).all(|(x, y)| agree(x, y));
+    if !outer_agrees || !inner_agrees {
+        return;
+    }
+    let depth = stack.depth();
+    let outer = if b.len() > a.len() { b } else { a };
+    let inner = if d.len() > c.len() { d } else { c };
+    let room = (depth as usize).saturating_sub(outer.len());
+    let inner = &inner[inner.len().saturating_sub(room)..];
+    let mut frames = outer.to_vec();
+    let outer = frames.len() as u32;
+    frames.extend_from_slice(inner);
+    *stack = Stack::from_keyframe(&Keyframe { depth, outer, frames });
+}
