@@ -214,7 +214,7 @@ impl SummaryBuilder {
         if sums.open == 0 {
             sums.since = tick;
         }
-        sums.open += 1;
+        sums.open = sums.open.saturating_add(1);
         at
     }
 
@@ -223,7 +223,7 @@ impl SummaryBuilder {
         let at = self.bound(id);
         let sums = &mut self.functions[at];
         debug_assert!(sums.open > 0, "only open frames are left");
-        sums.open -= 1;
+        sums.open = sums.open.saturating_sub(1);
         if sums.open == 0 {
             sums.total_ticks += tick.saturating_sub(sums.since);
         }
@@ -236,7 +236,8 @@ impl SummaryBuilder {
         }
         if stack.hidden() > 0 {
             let at = self.open(UNKNOWN_ID, tick);
-            self.functions[at].open += stack.hidden() - 1;
+            let open = &mut self.functions[at].open;
+            *open = open.saturating_add(stack.hidden() - 1);
         }
     }
 
