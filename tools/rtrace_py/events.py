@@ -9,7 +9,9 @@ from .structured import C, OVERFLOW, UNKNOWN
 
 IN_FUNCTION = ("line", "opcode")
 NAMED = ("mark", "span_begin", "span_end", "counter")
-UNPRINTED = ("kind", "long")
+UNKNOWN_CAUSE, DAMAGED = 0, 5
+# The C-API reference has one word for every entry, and one for every exit.
+FOLDED = {"resume": "call", "throw": "call", "yield": "return"}
 
 
 def events(trace):
@@ -25,39 +27,59 @@ def symbol_of(block, number):
 
 
 def _thread_events(trace, thread):
-    expected = None
-    last_tick = thread.born_tick
+    expected, last_tick, first = 0, thread.born_tick, True
     for block in thread.blocks:
-        stack = Stack(block.keyframe)
-        fiber = block.fiber
-        gap = block.first_number - (expected or 0)
-        if expected is None and thread.mode == "flight":
-            gap = 0
-        if expected is None or gap >= 0:
-            dropped = block.dropped
-            for count, cause in ((dropped, block.cause), (gap - dropped, 0)):
-                if count > 0:
-                    lost = {"count": count, "cause": cause}
-                    yield _event(trace, thread, fiber, "lost", block.base_tick, stack, lost)
-        expected = max(expected or 0, block.first_number)
-        position = block.first_number
+        stack, fiber = Stack(block.keyframe), block.fiber
+        lost = _lost_before(trace, thread, block, expected, first)
+        if lost:
+            tick = min(last_tick, block.base_tick)
+            yield _event(trace, thread, fiber, "lost", tick, stack, lost, depth=0)
+        taken = not first and block.first_number < expected
+        expected, first = max(expected, block.first_number), False
+        last_tick = last_tick if taken else block.base_tick
+        number = block.first_number
         for record in block.records():
             depth = stack.apply(record)
-            last_tick = record.tick
             if record.kind == "switch":
                 fiber = record.fields["fiber"]
             if record.number is not None:
-                position = record.number + 1
-            if position <= expected and (record.number is not None or position < expected):
+                number = record.number + 1
+            # What is in a ring and in the file as well is read once.
+            if number < expected or (number == expected and taken):
                 continue
-            expected = position
-            if record.kind.startswith(UNPRINTED):
-                continue
-            yield _event(trace, thread, fiber, record.kind, record.tick, stack, record.fields,
-                         block, record.id, depth)  # fmt: skip
+            taken = False
+            expected, last_tick = number, record.tick
+            kind = _kind(thread, record)
+            if kind:
+                yield _event(trace, thread, fiber, kind, record.tick, stack, record.fields,
+                             block, record.id, depth)  # fmt: skip
     if thread.lost_at_end:
         lost = {"count": thread.lost_at_end, "cause": thread.lost_cause}
-        yield _event(trace, thread, 0, "lost", last_tick, Stack(), lost)
+        yield _event(trace, thread, 0, "lost", last_tick, Stack(), lost, depth=0)
+
+
+def _lost_before(trace, thread, block, expected, first):
+    """What is missing in front of a block, by record numbers and by what it says."""
+    gap, cause = block.first_number - expected, block.cause
+    if gap < 0 or gap + block.dropped == 0:
+        return None
+    if cause == UNKNOWN_CAUSE:
+        if trace.problems:
+            cause = DAMAGED
+        elif thread.mode == "flight" and (first or block.from_ring):
+            return None
+    return {"count": gap + block.dropped, "cause": cause}
+
+
+def _kind(thread, record):
+    """The kind as `events` prints it; None for what is not printed."""
+    if record.number is None:
+        return record.kind if record.kind == "lost" else None
+    if record.kind.startswith(("kind", "long")):
+        return "unknown"
+    if thread.hook in ("profile", "trace"):
+        return FOLDED.get(record.kind, record.kind)
+    return record.kind
 
 
 def _event(trace, thread, fiber, kind, tick, stack, fields, block=None, number=0, depth=None):
@@ -94,7 +116,7 @@ def _event(trace, thread, fiber, kind, tick, stack, fields, block=None, number=0
             event["line"] = number
         else:
             event.update(offset=2 * (number >> 8), opcode=number & 0xFF)
-    elif kind != "switch":
+    elif kind not in ("switch", "unknown"):
         _place(event, symbol_of(block, number))
     return event
 

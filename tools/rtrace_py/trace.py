@@ -11,7 +11,10 @@ from .tracefile import TraceFile
 
 # Records that stand together, with what is needed to replay them: the thread's
 # keyframe and fiber at their start, and the symbols that their ids belong to.
-Block = namedtuple("Block", "first_number base_tick fiber keyframe dropped cause symbols records")
+Block = namedtuple(
+    "Block",
+    "first_number base_tick fiber keyframe dropped cause symbols records from_ring",
+)
 
 
 class Thread:
@@ -21,6 +24,7 @@ class Thread:
         self.tid = 0
         self.name = ""
         self.mode = ""
+        self.hook = ""
         self.blocks = []
         self.lost_at_end = 0
         self.lost_cause = 0
@@ -67,6 +71,7 @@ class Trace:
         meta = self.processes.get(process, {})
         thread.pid = meta.get("pid", thread.pid)
         thread.mode = text(meta.get("mode") or self.meta.get("mode", b""))
+        thread.hook = text(meta.get("hook", b""))
         return thread
 
     def _from_file(self):
@@ -83,7 +88,7 @@ class Trace:
                 Block(
                     events.first_number, events.base_tick, events.fiber, events.keyframe,
                     events.dropped, events.cause, self.file.symbols,
-                    lambda events=events: eventchunk.event_records(events),
+                    lambda events=events: eventchunk.event_records(events), False,
                 )  # fmt: skip
             )
 
@@ -102,7 +107,7 @@ class Trace:
                     Block(
                         one.first_number, one.base_tick, one.fiber, one.keyframe,
                         one.dropped, one.cause, self.session.symbols,
-                        lambda one=one: segment.segment_records(one),
+                        lambda one=one: segment.segment_records(one), True,
                     )  # fmt: skip
                 )
 

@@ -315,17 +315,32 @@ def test_a_ring_is_read_in_lap_order_with_its_keyframes(tmp_path):
     ]
 
 
-def test_gaps_in_record_numbers_are_losses(tmp_path):
+def losses(trace):
+    return [(e["count"], e["cause"]) for e in events(trace) if e["kind"] == "lost"]
+
+
+def test_what_a_flight_ring_overwrote_is_not_lost(tmp_path):
     first = make_segment([word(CALL, 5, 1)], lap=5, first=50, base=100)
     then = make_segment([word(CALL, 5, 1)], lap=9, first=61, base=200, frames=[(101, 5)])
     make_session(tmp_path / "s", {7: [first, then]})
+    assert losses(open_trace(str(tmp_path / "s"))) == []
+
+
+def test_gaps_and_dropped_events_are_lost_for_one_cause(tmp_path):
+    first = make_segment([word(CALL, 5, 1)], lap=5, first=50, base=100)
+    then = make_segment([word(CALL, 5, 1)], lap=9, first=61, base=200, frames=[(101, 5)])
+    then = then[:64] + struct.pack("<QI", 4, 3) + then[76:]
+    make_session(tmp_path / "s", {7: [first, then]})
+    assert losses(open_trace(str(tmp_path / "s"))) == [(14, "no_space")]
+
+
+def test_what_is_there_twice_is_read_once(tmp_path):
+    first = make_segment([word(CALL, 5, 1), word(LINE, 3, 1)], lap=1, first=0, base=100)
+    again = make_segment([word(LINE, 3, 1), word(LINE, 4, 1)], lap=2, first=1, base=101,
+                         frames=[(101, 5)])  # fmt: skip
+    make_session(tmp_path / "s", {7: [first, again]})
     found = list(events(open_trace(str(tmp_path / "s"))))
-    # What came before the oldest segment of a flight ring was overwritten, not lost.
-    assert [(e["kind"], e.get("count"), e.get("cause")) for e in found] == [
-        ("call", None, None),
-        ("lost", 10, "unknown"),
-        ("call", None, None),
-    ]
+    assert [(e["kind"], e["line"]) for e in found] == [("call", 3), ("line", 3), ("line", 4)]
 
 
 def test_chunk_scan_steps_over_old_trailers():
