@@ -1,0 +1,127 @@
+"""The functions that a program calls."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from types import TracebackType
+from typing import Any
+
+from rtrace import _core, _options
+
+_registered = False
+
+
+def start(
+    output: str | os.PathLike[str] = "trace.bin",
+    *,
+    mode: str = "flight",
+    hook: str = "auto",
+    c_calls: bool = False,
+    lines: bool = False,
+    opcodes: bool = False,
+    ring_size: int | str | None = None,
+    max_memory: int | str | None = None,
+    ring_dir: str | os.PathLike[str] | None = None,
+    budget: float | None = None,
+    include: list[str] | tuple[str, ...] | str = (),
+    exclude: list[str] | tuple[str, ...] | str = (),
+    min_duration: str | float | None = None,
+    max_depth: int | None = None,
+    children: bool = True,
+) -> None:
+    """Record this process, all its threads, into ``output``.
+
+    Raises ``ValueError`` for what cannot be had, ``OSError`` where the files
+    cannot be made, and ``RuntimeError`` where a recording runs already.
+    """
+    global _registered
+    options = _options.checked(
+        output,
+        mode=mode,
+        hook=hook,
+        c_calls=c_calls,
+        lines=lines,
+        opcodes=opcodes,
+        ring_size=ring_size,
+        max_memory=max_memory,
+        ring_dir=ring_dir,
+        budget=budget,
+        include=include,
+        exclude=exclude,
+        min_duration=min_duration,
+        max_depth=max_depth,
+        children=children,
+    )
+    if not _registered:
+        _registered = True
+        atexit.register(_at_exit)
+    _core._start(options)
+
+
+def stop() -> str:
+    """End the recording and give the path of the finished trace."""
+    return os.fsdecode(_core._stop())
+
+
+def snapshot(output: str | os.PathLike[str], reason: str = "") -> str:
+    """Write what the rings hold now to ``output``; recording goes on."""
+    return os.fsdecode(_core._snapshot(os.fsencode(output), reason))
+
+
+class recording:
+    """``with rtrace.recording("trace.bin"): ...`` records its block."""
+
+    def __init__(self, output: str | os.PathLike[str] = "trace.bin", **options: Any) -> None:
+        self._output = output
+        self._options = options
+
+    def __enter__(self) -> recording:
+        start(self._output, **self._options)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # The block may have stopped it.
+        if _core._is_recording():
+            stop()
+
+
+class span:
+    """``with rtrace.span("load"): ...`` marks the begin and the end of its block."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> span:
+        _core._span_begin(self._name)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _core._span_end(self._name)
+
+
+def mark(name: str) -> None:
+    """Mark this moment in the current thread."""
+    _core._mark(name)
+
+
+def counter(name: str, value: float) -> None:
+    """Record the value of a counter."""
+    _core._counter(name, value)
+
+
+def _at_exit() -> None:
+    if _core._is_recording():
+        _core._stop()

@@ -1,0 +1,268 @@
+//! Giving threads their rings: at start for those that run, at their first event for the rest.
+#![allow(unsafe_code, reason = "walks the interpreter's frames")]
+
+use std::ptr;
+use std::sync::Arc;
+
+use pyo3::ffi::{self, PyFrameObject, PyObject};
+use rtrace_format::Frame;
+use rtrace_format::frame::BEGAN_BEFORE;
+use rtrace_format::record::ID_MASK;
+
+use crate::clock::Ticks;
+use crate::ffi::{_PyType_Lookup, Owned, dict_get, number, text};
+use crate::names::{SKIP, code};
+use crate::recording::{self, Recording};
+use crate::thread;
+use crate::writer::Writer;
+use crate::writer::cold::Helpers;
+
+/// How writers reach the interpreter.
+pub const HELPERS: Helpers = Helpers { attach, name: current_name };
+
+/// The current thread's writer, at any event.
+#[inline(always)]
+pub fn writer() -> *mut Writer {
+    let writer = thread::writer();
+    if writer.is_null() { first_event() } else { writer }
+}
+
+#[cold]
+#[inline(never)]
+fn first_event() -> *mut Writer {
+    let ticks = recording::current().map_or(Ticks::default(), |now| Ticks::of(&now.clock));
+    thread::first_event(HELPERS, ticks)
+}
+
+/// Gives every thread that runs a ring, with the frames that it has open.
+///
+/// # Safety
+/// - the GIL is held.
+pub unsafe fn attach_running(recording: &Arc<Recording>) {
+    let own = thread::current_ident();
+    let ticks = Ticks::of(&recording.clock);
+    let own_writer = writer();
+    if !own_writer.is_null() {
+        // SAFETY: the current thread's own writer, with the GIL held.
+        let writer = unsafe { &mut *own_writer };
+        let frames = match recording.options.runner {
+            true => Vec::new(),
+            // SAFETY: the GIL is held.
+            false => unsafe { open_frames(recording, current_frame(), false) },
+        };
+        give_ring(writer, recording, &frames);
+        name_writer(writer, own);
+    }
+    // SAFETY: the GIL is held; borrowed.
+    let sys = unsafe { module(c"sys") };
+    // SAFETY: a dict's value, borrowed.
+    let frames_of = unsafe { dict_get(sys, c"_current_frames") };
+    if frames_of.is_null() {
+        return;
+    }
+    // SAFETY: a builtin function that runs no Python code; a new reference comes back.
+    let Some(all) = (unsafe { Owned::take(ffi::PyObject_CallNoArgs(frames_of)) }) else { return };
+    let (mut at, mut key, mut value) = (0, ptr::null_mut(), ptr::null_mut());
+    // SAFETY: a dict that nobody else has.
+    while unsafe { ffi::PyDict_Next(all.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0
+    {
+        // SAFETY: the key is alive in the dict.
+        let Some(ident) = (unsafe { number(key) }).map(|ident| ident as usize) else { continue };
+        // SAFETY: the GIL is held. Threads that `threading` does not know get
+        // their ring at their first event: nothing else tells their number.
+        let Some(tid) = (unsafe { native_id(ident) }).filter(|_| ident != own) else { continue };
+        // SAFETY: the values are frames.
+        let frame = unsafe { Owned::take(ffi::Py_NewRef(value)) };
+        // SAFETY: a frame.
+        let frames = unsafe { open_frames(recording, frame, false) };
+        let writer = thread::add_for(HELPERS, ticks, ident, tid);
+        // SAFETY: the other thread waits for the GIL, or is in C code without it.
+        let writer = unsafe { &mut *writer };
+        give_ring(writer, recording, &frames);
+        name_writer(writer, ident);
+    }
+}
+
+fn give_ring(writer: &mut Writer, recording: &Arc<Recording>, frames: &[Frame]) -> bool {
+    match recording.new_ring(writer.tid()) {
+        Ok(ring) => {
+            writer.attach(Arc::clone(recording), ring, frames);
+            true
+        }
+        Err(_) => {
+            recording.process.count_lost(1);
+            false
+        }
+    }
+}
+
+fn name_writer(writer: &mut Writer, ident: usize) {
+    // SAFETY: called with the GIL held.
+    if let Some(name) = unsafe { thread_name(ident) } {
+        writer.set_name(&name);
+    }
+}
+
+/// Names every thread once more: a name given late, or changed, is the one that stays.
+///
+/// # Safety
+/// - the GIL is held.
+pub unsafe fn name_all() {
+    for entry in thread::entries().iter_mut() {
+        let ident = entry.ident();
+        name_writer(entry.writer(), ident);
+    }
+}
+
+/// A thread's first event, or its first since a fork.
+fn attach(writer: &mut Writer, entering: bool) -> bool {
+    let attached = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let Some(recording) = recording::current() else { return false };
+        if !writer.may_try_again() {
+            recording.process.count_lost(1);
+            return false;
+        }
+        let mut frames = thread::take_inherited();
+        if frames.is_empty() {
+            // SAFETY: events come with the GIL held.
+            frames = unsafe { open_frames(&recording, current_frame(), entering) };
+        }
+        give_ring(writer, &recording, &frames)
+    }));
+    attached.unwrap_or(false)
+}
+
+/// The frames open below and with `innermost`, outermost first.
+///
+/// # Safety
+/// - the GIL is held; `innermost` is a frame.
+unsafe fn open_frames(
+    recording: &Recording,
+    innermost: Option<Owned>,
+    without_innermost: bool,
+) -> Vec<Frame> {
+    let now = recording.now();
+    let mut frames = Vec::new();
+    let mut next = innermost;
+    let mut skip = without_innermost;
+    while let Some(frame) = next {
+        let object = frame.as_ptr().cast::<PyFrameObject>();
+        if !std::mem::take(&mut skip) {
+            // SAFETY: a live frame.
+            let id = unsafe { code::id_of_frame(object) };
+            if id & SKIP == 0 {
+                frames.push(Frame::new(id & ID_MASK, BEGAN_BEFORE, now));
+            }
+        }
+        // SAFETY: a live frame; a new reference or null comes back.
+        let back = unsafe { ffi::PyFrame_GetBack(object) };
+        // SAFETY: owned; null without an exception is the outermost.
+        next = if back.is_null() { None } else { unsafe { Owned::take(back.cast()) } };
+    }
+    frames.reverse();
+    frames
+}
+
+/// # Safety
+/// - the GIL is held.
+unsafe fn current_frame() -> Option<Owned> {
+    // SAFETY: the GIL is held; a new reference or null comes back.
+    let frame = unsafe { ffi::PyThreadState_GetFrame(ffi::PyThreadState_Get()) };
+    // SAFETY: owned; null without an exception is no frame.
+    if frame.is_null() { None } else { unsafe { Owned::take(frame.cast()) } }
+}
+
+fn current_name() -> Option<Vec<u8>> {
+    // SAFETY: chores are done in events, which come with the GIL held.
+    unsafe { thread_name(thread::current_ident()) }
+}
+
+/// The dict of an imported module, borrowed; null where it is not imported.
+///
+/// # Safety
+/// - the GIL is held.
+unsafe fn module(name: &std::ffi::CStr) -> *mut PyObject {
+    // SAFETY: borrowed, alive as long as the interpreter.
+    let modules = unsafe { ffi::PyImport_GetModuleDict() };
+    // SAFETY: a dict, or null is given.
+    let module = unsafe { dict_get(modules, name) };
+    // SAFETY: null or alive.
+    if module.is_null() || unsafe { ffi::PyModule_Check(module) } == 0 {
+        return ptr::null_mut();
+    }
+    // SAFETY: a module; borrowed.
+    unsafe { ffi::PyModule_GetDict(module) }
+}
+
+/// The `threading.Thread` of an ident, if there is one.
+///
+/// # Safety
+/// - the GIL is held.
+unsafe fn thread_object(ident: usize) -> Option<Owned> {
+    // SAFETY: the GIL is held.
+    let threading = unsafe { module(c"threading") };
+    // SAFETY: null or a dict.
+    let active = unsafe { dict_get(threading, c"_active") };
+    // SAFETY: null or alive.
+    if active.is_null() || unsafe { ffi::PyDict_Check(active) } == 0 {
+        return None;
+    }
+    // SAFETY: a new reference comes back.
+    let key = unsafe { Owned::take(ffi::PyLong_FromSize_t(ident)) }?;
+    // SAFETY: an int among ints: no comparison runs Python code.
+    let thread = unsafe { ffi::PyDict_GetItemWithError(active, key.as_ptr()) };
+    if thread.is_null() {
+        // SAFETY: the GIL is held.
+        unsafe { ffi::PyErr_Clear() };
+        return None;
+    }
+    // SAFETY: alive in the dict.
+    unsafe { Owned::take(ffi::Py_NewRef(thread)) }
+}
+
+/// An attribute that lies in an object's own dict; none where the class computes it.
+///
+/// # Safety
+/// - the GIL is held; `object` is alive.
+unsafe fn plain_attribute(object: &Owned, name: &std::ffi::CStr) -> Option<Owned> {
+    // SAFETY: a new reference comes back.
+    let name = unsafe { Owned::take(ffi::PyUnicode_InternFromString(name.as_ptr())) }?;
+    // SAFETY: a live object.
+    let kind = unsafe { ffi::Py_TYPE(object.as_ptr()) };
+    // A property of that name in a subclass would be the program's code.
+    // SAFETY: a live type; borrowed or null, no code is run.
+    if !unsafe { _PyType_Lookup(kind, name.as_ptr()) }.is_null() {
+        return None;
+    }
+    // SAFETY: with nothing in the type this only looks into the object's dict.
+    let value = unsafe { ffi::PyObject_GenericGetAttr(object.as_ptr(), name.as_ptr()) };
+    // SAFETY: a new reference or null.
+    unsafe { Owned::take(value) }
+}
+
+/// # Safety
+/// - the GIL is held.
+unsafe fn thread_name(ident: usize) -> Option<Vec<u8>> {
+    // SAFETY: the GIL is held.
+    let thread = unsafe { thread_object(ident) };
+    let Some(thread) = thread else {
+        // Without `threading` there is one thread that has a name all the same.
+        let main = ident == thread::current_ident() && thread::current_tid() == std::process::id();
+        return main.then(|| b"MainThread".to_vec());
+    };
+    // SAFETY: the GIL is held.
+    let name = unsafe { plain_attribute(&thread, c"_name") }?;
+    // SAFETY: alive.
+    unsafe { text(name.as_ptr()) }
+}
+
+/// # Safety
+/// - the GIL is held.
+unsafe fn native_id(ident: usize) -> Option<u32> {
+    // SAFETY: the GIL is held.
+    let thread = unsafe { thread_object(ident) }?;
+    // SAFETY: the GIL is held.
+    let id = unsafe { plain_attribute(&thread, c"_native_id") }?;
+    // SAFETY: alive.
+    unsafe { number(id.as_ptr()) }.and_then(|id| u32::try_from(id).ok())
+}

@@ -1,0 +1,114 @@
+//! Start, stop, and the long records that a program writes itself.
+#![allow(unsafe_code, reason = "calls what needs the GIL, which is held here")]
+
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use rtrace_format::long;
+use rtrace_format::record::Subkind;
+
+use crate::options::Options;
+use crate::recording::{self, Recording};
+use crate::session::Interpreter;
+use crate::{attach, hook, names, session, thread};
+
+/// Begins a session. Events are recorded from [`install`] on.
+///
+/// # Errors
+/// A recording runs already; the output is refused; there is no room.
+pub fn prepare(options: Options, interpreter: &Interpreter) -> PyResult<Arc<Recording>> {
+    if recording::current().is_some() {
+        return Err(PyRuntimeError::new_err("a recording is running in this process"));
+    }
+    // SAFETY: the GIL is held by whoever has a `PyResult` to give.
+    if !unsafe { names::code::prepare() } {
+        return Err(PyRuntimeError::new_err("the interpreter has no place left for our ids"));
+    }
+    let made = session::begin(options, interpreter);
+    let made = Arc::new(made.map_err(|error| PyOSError::new_err(error.to_string()))?);
+    recording::set_current(Arc::clone(&made));
+    Ok(made)
+}
+
+/// Gives the running threads their rings and installs the hook.
+///
+/// # Errors
+/// The hook is refused; then there is no recording any more.
+pub fn install(py: Python<'_>, recording: &Arc<Recording>) -> PyResult<()> {
+    // SAFETY: `py` says that the GIL is held.
+    unsafe { attach::attach_running(recording) };
+    hook::install(py, &recording.options).inspect_err(|_| {
+        let _ = hook::remove(py, recording.options.hook);
+        finish(recording, None);
+    })
+}
+
+/// Ends the recording: no more events, every ring sealed, the process marked as ended clean.
+///
+/// # Errors
+/// Nothing is being recorded.
+pub fn stop(py: Python<'_>, exit_code: Option<i32>) -> PyResult<Arc<Recording>> {
+    let Some(recording) = recording::current() else {
+        return Err(PyRuntimeError::new_err("nothing is being recorded"));
+    };
+    // A hook that cannot be removed finds no recording from here on.
+    let _ = hook::remove(py, recording.options.hook);
+    // SAFETY: `py` says that the GIL is held.
+    unsafe { attach::name_all() };
+    finish(&recording, exit_code);
+    Ok(recording)
+}
+
+fn finish(recording: &Arc<Recording>, exit_code: Option<i32>) {
+    recording::take_current();
+    for entry in thread::entries().iter_mut() {
+        entry.writer().end();
+    }
+    recording.process.end(recording.now(), exit_code);
+}
+
+/// Writes a mark, or a span's begin or end, into the current thread's ring.
+pub fn named(subkind: u8, name: &[u8]) {
+    let mut payload = Vec::new();
+    long::encode_named(&mut payload, name);
+    write_long(subkind, &payload);
+}
+
+/// Writes a counter's value into the current thread's ring.
+pub fn counter(name: &[u8], value: f64) {
+    let mut payload = Vec::new();
+    long::encode_counter(&mut payload, value, name);
+    write_long(Subkind::COUNTER, &payload);
+}
+
+fn write_long(subkind: u8, payload: &[u64]) {
+    if recording::current().is_some() {
+        // SAFETY: the current thread's own writer, with the GIL held.
+        unsafe { (*attach::writer()).long(subkind, 0, payload) };
+    }
+}
+
+/// Evaluates the program's code, recorded if a recording was prepared.
+///
+/// # Errors
+/// What the program raised.
+pub fn run<'py>(
+    py: Python<'py>,
+    code: &Bound<'py, PyAny>,
+    globals: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(recording) = recording::current() {
+        install(py, &recording)?;
+    }
+    let globals = globals.as_ptr();
+    // SAFETY: a code object and a dict, alive in the caller's frame; a new
+    // reference or null with an exception comes back.
+    unsafe {
+        Bound::from_owned_ptr_or_err(
+            py,
+            pyo3::ffi::PyEval_EvalCode(code.as_ptr(), globals, globals),
+        )
+    }
+}

@@ -1,0 +1,215 @@
+//! What the interpreter exports and pyo3's bindings leave out or lay out otherwise.
+#![allow(unsafe_code, reason = "declares and calls the interpreter's C functions")]
+
+use std::ffi::{CStr, c_char, c_void};
+use std::ptr;
+
+use pyo3::ffi::{self, PyObject, PyTypeObject};
+
+/// A C function object as CPython lays it out.
+#[repr(C)]
+pub struct CFunction {
+    ob_base: PyObject,
+    /// The definition; static in most modules, on the heap in some bindings.
+    pub method: *const ffi::PyMethodDef,
+    /// The module, the type or the instance that it is bound to; may be null.
+    pub bound: *mut PyObject,
+    /// The module's name, or null.
+    pub module: *mut PyObject,
+}
+
+/// A method of a type written in C, as CPython lays it out.
+#[repr(C)]
+pub struct MethodDescriptor {
+    ob_base: PyObject,
+    /// The type that defines it.
+    pub owner: *mut PyTypeObject,
+    /// Its name.
+    pub name: *mut PyObject,
+    qualname: *mut PyObject,
+    /// The definition; only in method descriptors, not in slot wrappers.
+    pub method: *const ffi::PyMethodDef,
+}
+
+/// A method object: a callable and what it is bound to.
+#[repr(C)]
+pub struct Method {
+    ob_base: PyObject,
+    /// The callable.
+    pub function: *mut PyObject,
+}
+
+/// A slot wrapper bound to an object.
+#[repr(C)]
+pub struct MethodWrapper {
+    ob_base: PyObject,
+    /// The slot wrapper.
+    pub descriptor: *mut MethodDescriptor,
+}
+
+unsafe extern "C" {
+    /// The type of methods bound to an instance.
+    pub static mut PyMethod_Type: PyTypeObject;
+    /// Sets the profile function of one thread. Declared as data in CPython's
+    /// header by a slip, a function in every release from 3.9 on.
+    #[cfg(not(Py_3_12))]
+    pub fn _PyEval_SetProfile(
+        thread: *mut ffi::PyThreadState,
+        function: Option<ffi::Py_tracefunc>,
+        argument: *mut PyObject,
+    ) -> std::ffi::c_int;
+    /// The instructions of a code object as compiled, as `bytes`; a new reference.
+    pub fn PyCode_GetCode(code: *mut ffi::PyCodeObject) -> *mut PyObject;
+    /// An attribute of a type by the method resolution order; borrowed, no code is run.
+    pub fn _PyType_Lookup(kind: *mut PyTypeObject, name: *mut PyObject) -> *mut PyObject;
+}
+
+/// A reference that is given up on drop.
+pub struct Owned(*mut PyObject);
+
+impl Owned {
+    /// Takes over a new reference; null (with an exception set) gives none and clears it.
+    ///
+    /// # Safety
+    /// - the GIL is held; `object` is null or a reference that the caller owns.
+    pub unsafe fn take(object: *mut PyObject) -> Option<Owned> {
+        if object.is_null() {
+            // SAFETY: the GIL is held.
+            unsafe { ffi::PyErr_Clear() };
+            return None;
+        }
+        Some(Owned(object))
+    }
+
+    /// The object, borrowed.
+    pub fn as_ptr(&self) -> *mut PyObject {
+        self.0
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // SAFETY: `take`'s caller gave the reference and holds the GIL.
+        unsafe { ffi::Py_DECREF(self.0) };
+    }
+}
+
+/// An attribute of an object whose type runs no code for it (code objects and the like).
+///
+/// # Safety
+/// - the GIL is held; `object` is alive.
+pub unsafe fn attribute(object: *mut PyObject, name: &CStr) -> Option<Owned> {
+    // SAFETY: the caller's promise.
+    let value = unsafe { ffi::PyObject_GetAttrString(object, name.as_ptr()) };
+    // SAFETY: a new reference or null.
+    unsafe { Owned::take(value) }
+}
+
+/// Whether an object is exactly of a type.
+///
+/// # Safety
+/// - `object` is alive.
+#[inline(always)]
+pub unsafe fn is_exactly(object: *mut PyObject, kind: *mut PyTypeObject) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { ffi::Py_TYPE(object) == kind }
+}
+
+/// The text of a `str` as WTF-8; none for anything else.
+///
+/// # Safety
+/// - the GIL is held; `object` is null or alive.
+pub unsafe fn text(object: *mut PyObject) -> Option<Vec<u8>> {
+    // SAFETY: the caller's promise.
+    if object.is_null() || unsafe { ffi::PyUnicode_Check(object) } == 0 {
+        return None;
+    }
+    let mut len = 0;
+    // SAFETY: a str; the buffer lives as long as it.
+    let utf8 = unsafe { ffi::PyUnicode_AsUTF8AndSize(object, &raw mut len) };
+    if !utf8.is_null() {
+        // SAFETY: `len` bytes, as the interpreter says.
+        return Some(unsafe { bytes(utf8, len) }.to_vec());
+    }
+    // A lone surrogate: encoded by the same three-byte rule as any other character.
+    // SAFETY: the GIL is held.
+    unsafe { ffi::PyErr_Clear() };
+    let (codec, errors) = (c"utf-8".as_ptr(), c"surrogatepass".as_ptr());
+    // SAFETY: a str; a new reference or null comes back.
+    let encoded = unsafe { Owned::take(ffi::PyUnicode_AsEncodedString(object, codec, errors)) }?;
+    // SAFETY: exactly bytes.
+    let start = unsafe { ffi::PyBytes_AsString(encoded.as_ptr()) };
+    // SAFETY: exactly bytes.
+    let len = unsafe { ffi::PyBytes_Size(encoded.as_ptr()) };
+    // SAFETY: `len` bytes that `encoded` keeps alive.
+    Some(unsafe { bytes(start, len) }.to_vec())
+}
+
+/// # Safety
+/// - `start` is null or points to `len` bytes that live long enough.
+unsafe fn bytes<'a>(start: *const c_char, len: ffi::Py_ssize_t) -> &'a [u8] {
+    if start.is_null() {
+        return &[];
+    }
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts(start.cast(), usize::try_from(len).unwrap_or(0)) }
+}
+
+/// The bytes of a C string; empty for null.
+///
+/// # Safety
+/// - `start` is null or a C string that lives long enough.
+pub unsafe fn c_text<'a>(start: *const c_char) -> &'a [u8] {
+    if start.is_null() {
+        return &[];
+    }
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(start) }.to_bytes()
+}
+
+/// The value of a dict's key, borrowed; null where there is none.
+///
+/// # Safety
+/// - the GIL is held; `dict` is null or alive.
+pub unsafe fn dict_get(dict: *mut PyObject, key: &CStr) -> *mut PyObject {
+    // SAFETY: the caller's promise.
+    if dict.is_null() || unsafe { ffi::PyDict_Check(dict) } == 0 {
+        return ptr::null_mut();
+    }
+    // SAFETY: a dict; the lookup compares a str with str keys.
+    unsafe { ffi::PyDict_GetItemString(dict, key.as_ptr()) }
+}
+
+/// An `int` as a number; none where it is something else or does not fit.
+///
+/// # Safety
+/// - the GIL is held; `object` is null or alive.
+pub unsafe fn number(object: *mut PyObject) -> Option<i64> {
+    // SAFETY: the caller's promise.
+    if object.is_null() || unsafe { ffi::PyLong_Check(object) } == 0 {
+        return None;
+    }
+    let mut overflow = 0;
+    // SAFETY: an int.
+    let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(object, &raw mut overflow) };
+    (overflow == 0).then_some(value)
+}
+
+/// Where an extra value of code objects is kept: one slot of the interpreter.
+///
+/// The values are numbers, so nothing is to be freed when a code object dies: its
+/// slot goes with it, which is what keeps a reused address from naming the wrong function.
+///
+/// # Safety
+/// - the GIL is held.
+pub unsafe fn request_code_extra() -> ffi::Py_ssize_t {
+    unsafe extern "C" fn nothing_to_free(_value: *mut c_void) {}
+    // SAFETY: the caller's promise.
+    unsafe { ffi::PyUnstable_Eval_RequestCodeExtraIndex(nothing_to_free) }
+}
+
+/// The text of a `str` as WTF-8; none for anything else.
+pub fn text_of(object: &pyo3::Bound<'_, pyo3::PyAny>) -> Option<Vec<u8>> {
+    // SAFETY: a bound object is alive and means that the GIL is held.
+    unsafe { text(object.as_ptr()) }
+}

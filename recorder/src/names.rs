@@ -1,0 +1,38 @@
+//! Names of what is seen for the first time, read without running the program's code.
+#![allow(unsafe_code, reason = "reads the interpreter's objects")]
+
+pub mod callable;
+pub mod code;
+pub mod exception;
+
+use pyo3::ffi::{self, PyTypeObject};
+
+use crate::ffi::{c_text, dict_get, text};
+
+/// Bit of an id as cached: nothing of it is recorded.
+pub const SKIP: u32 = 1 << 28;
+/// Bit of an id as cached: a generator, coroutine or async generator.
+pub const GENERATOR: u32 = 1 << 29;
+
+/// Module and qualified name of a type.
+///
+/// # Safety
+/// - the GIL is held; `kind` is alive.
+pub unsafe fn type_name(kind: *mut PyTypeObject) -> (Vec<u8>, Vec<u8>) {
+    // SAFETY: a live type.
+    let full = unsafe { c_text((*kind).tp_name) };
+    // SAFETY: a live type.
+    let flags = unsafe { ffi::PyType_GetFlags(kind) };
+    if flags & ffi::Py_TPFLAGS_HEAPTYPE != 0 {
+        // SAFETY: the flag says that it is a heap type.
+        let qualname = unsafe { text((*kind.cast::<ffi::PyHeapTypeObject>()).ht_qualname) };
+        // SAFETY: a live type; its dict is read, not its attributes, which a metaclass may compute.
+        let module = unsafe { text(dict_get((*kind).tp_dict, c"__module__")) };
+        return (module.unwrap_or_default(), qualname.unwrap_or_else(|| full.to_vec()));
+    }
+    // A static type's name carries its module, or it is a builtin.
+    match full.iter().rposition(|&byte| byte == b'.') {
+        Some(dot) => (full[..dot].to_vec(), full[dot + 1..].to_vec()),
+        None => (b"builtins".to_vec(), full.to_vec()),
+    }
+}

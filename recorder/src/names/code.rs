@@ -1,0 +1,167 @@
+//! Code objects: their ids, cached in `co_extra`.
+#![allow(unsafe_code, reason = "reads the interpreter's objects")]
+
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicIsize, Ordering};
+
+use pyo3::ffi::{self, PyObject};
+use rtrace_format::symbol::FILTERED;
+use rtrace_format::{Symbol, SymbolKind};
+
+use crate::ffi::{attribute, dict_get, is_exactly, number, request_code_extra, text};
+use crate::names::{GENERATOR, SKIP};
+use crate::recording::{self, GENERATION};
+
+static SLOT: AtomicIsize = AtomicIsize::new(-1);
+static HOME: OnceLock<Vec<u8>> = OnceLock::new();
+
+/// Says where this package's own Python files are; code from there is never recorded.
+pub fn set_home(directory: Vec<u8>) {
+    // The first one holds: a module is imported once.
+    let _ = HOME.set(directory);
+}
+
+/// Makes sure that code objects can carry an id. False where the interpreter has no slot left.
+///
+/// # Safety
+/// - the GIL is held.
+pub unsafe fn prepare() -> bool {
+    if SLOT.load(Ordering::Relaxed) < 0 {
+        // SAFETY: the GIL is held.
+        SLOT.store(unsafe { request_code_extra() }, Ordering::Relaxed);
+    }
+    SLOT.load(Ordering::Relaxed) >= 0
+}
+
+/// The id of a code object in the running recording, with [`SKIP`] and [`GENERATOR`].
+///
+/// Anything that is not a code object (Cython passes others) is skipped.
+///
+/// # Safety
+/// - the GIL is held; `code` is alive.
+#[inline(always)]
+pub unsafe fn id(code: *mut PyObject) -> u32 {
+    // SAFETY: the caller's promise.
+    match unsafe { cached(code) } {
+        Some(id) => id,
+        // SAFETY: a code object; an event's globals are those of the current frame.
+        None => unsafe { first_sight(code, ffi::PyEval_GetGlobals()) },
+    }
+}
+
+/// The id that a code object carries, if it was seen in the running recording.
+///
+/// # Safety
+/// - as [`id`].
+#[inline(always)]
+unsafe fn cached(code: *mut PyObject) -> Option<u32> {
+    // SAFETY: the caller's promise.
+    if !unsafe { is_exactly(code, &raw mut ffi::PyCode_Type) } {
+        return Some(SKIP);
+    }
+    let mut extra: *mut c_void = ptr::null_mut();
+    // SAFETY: a code object and a slot of ours.
+    unsafe { ffi::PyUnstable_Code_GetExtra(code, SLOT.load(Ordering::Relaxed), &raw mut extra) };
+    let extra = extra as u64;
+    ((extra >> 32) as u32 == GENERATION.load(Ordering::Relaxed)).then_some(extra as u32)
+}
+
+/// The id of the code of a frame that is not the current one.
+///
+/// # Safety
+/// - the GIL is held; `frame` is alive.
+pub unsafe fn id_of_frame(frame: *mut ffi::PyFrameObject) -> u32 {
+    // SAFETY: a live frame; new references come back.
+    let code = unsafe { crate::ffi::Owned::take(ffi::PyFrame_GetCode(frame).cast()) };
+    let Some(code) = code else { return SKIP };
+    // SAFETY: kept alive by `code`.
+    if let Some(id) = unsafe { cached(code.as_ptr()) } {
+        return id;
+    }
+    // SAFETY: a live frame; a new reference comes back.
+    let globals = unsafe { crate::ffi::Owned::take(ffi::PyFrame_GetGlobals(frame)) };
+    let globals = globals.as_ref().map_or(ptr::null_mut(), crate::ffi::Owned::as_ptr);
+    // SAFETY: a code object, kept alive by `code`.
+    unsafe { first_sight(code.as_ptr(), globals) }
+}
+
+/// The id of a code object whose frame has these globals (borrowed; may be null).
+///
+/// # Safety
+/// - the GIL is held; `code` is a live code object.
+#[cold]
+#[inline(never)]
+unsafe fn first_sight(code: *mut PyObject, globals: *mut PyObject) -> u32 {
+    let named = std::panic::catch_unwind(|| {
+        // SAFETY: the caller's promise.
+        unsafe { name(code, globals) }
+    });
+    let Some((generation, id)) = named.ok().flatten() else { return SKIP };
+    let extra = (u64::from(generation) << 32 | u64::from(id)) as *mut c_void;
+    // SAFETY: a code object and a slot of ours.
+    let failed =
+        unsafe { ffi::PyUnstable_Code_SetExtra(code, SLOT.load(Ordering::Relaxed), extra) };
+    if failed != 0 {
+        // SAFETY: the GIL is held.
+        unsafe { ffi::PyErr_Clear() };
+    }
+    id
+}
+
+/// # Safety
+/// - the GIL is held; `code` is a live code object.
+unsafe fn name(code: *mut PyObject, globals: *mut PyObject) -> Option<(u32, u32)> {
+    let recording = recording::current()?;
+    // SAFETY: the caller's promise; code objects compute no attribute by Python code.
+    let get = |name| unsafe { attribute(code, name) };
+    // SAFETY: what `get` gives is alive while it is looked at.
+    let get_text = |name| get(name).and_then(|value| unsafe { text(value.as_ptr()) });
+    // SAFETY: as above.
+    let get_number = |name| get(name).and_then(|value| unsafe { number(value.as_ptr()) });
+    let file = get_text(c"co_filename").unwrap_or_default();
+    if HOME.get().is_some_and(|home| file.starts_with(home)) {
+        return Some((recording.generation, SKIP));
+    }
+    let qualname = get_text(c"co_qualname").unwrap_or_default();
+    // SAFETY: the GIL is held.
+    let module = unsafe { text(dict_get(globals, c"__name__")) }.unwrap_or_default();
+    let code_flags = get_number(c"co_flags").unwrap_or(0) as u32;
+    let filtered = !recording.options.filter.admits(&module, &qualname, &file);
+    let symbol = Symbol {
+        flags: if filtered { FILTERED } else { 0 },
+        code_flags,
+        first_line: u32::try_from(get_number(c"co_firstlineno").unwrap_or(0)).unwrap_or(0),
+        file,
+        ..Symbol::named(SymbolKind::Python, &module, &qualname)
+    };
+    let mut id = recording.intern(symbol);
+    if filtered {
+        id |= SKIP;
+    }
+    let generators = ffi::CO_GENERATOR | ffi::CO_COROUTINE | ffi::CO_ASYNC_GENERATOR;
+    if code_flags & generators as u32 != 0 {
+        id |= GENERATOR;
+    }
+    Some((recording.generation, id))
+}
+
+/// The instruction at a byte offset, as it was compiled; 0 where there is none.
+///
+/// # Safety
+/// - the GIL is held; `code` is a live code object.
+pub unsafe fn opcode_at(code: *mut PyObject, offset: u32) -> u8 {
+    // SAFETY: a code object, which keeps these bytes once they were asked for.
+    let bytes = unsafe { crate::ffi::Owned::take(crate::ffi::PyCode_GetCode(code.cast())) };
+    let Some(bytes) = bytes else { return 0 };
+    // SAFETY: exactly bytes.
+    let len = unsafe { ffi::PyBytes_Size(bytes.as_ptr()) };
+    if i64::from(offset) >= len as i64 {
+        return 0;
+    }
+    // SAFETY: exactly bytes.
+    let start = unsafe { ffi::PyBytes_AsString(bytes.as_ptr()) };
+    // SAFETY: below the length.
+    unsafe { *start.add(offset as usize) as u8 }
+}

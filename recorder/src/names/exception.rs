@@ -1,0 +1,55 @@
+//! Exceptions: the type's symbol and a bounded message.
+#![allow(unsafe_code, reason = "reads the interpreter's objects")]
+
+use pyo3::ffi::{self, PyObject};
+use rtrace_format::long::{MESSAGE_MAX, cut_text};
+use rtrace_format::{Symbol, SymbolKind};
+
+use crate::ffi::{Owned, is_exactly, text};
+use crate::names::type_name;
+use crate::recording::Recording;
+
+/// The symbol of an exception's type.
+///
+/// # Safety
+/// - the GIL is held; `exception` is alive.
+pub unsafe fn type_symbol(recording: &Recording, exception: *mut PyObject) -> u32 {
+    // SAFETY: the caller's promise.
+    let (module, qualname) = unsafe { type_name(ffi::Py_TYPE(exception)) };
+    recording.intern(Symbol::named(SymbolKind::ExceptionType, &module, &qualname))
+}
+
+/// The first argument of an exception if it is exactly a `str`, cut to what a record holds.
+///
+/// # Safety
+/// - the GIL is held; `exception` is alive.
+pub unsafe fn message(exception: *mut PyObject) -> Vec<u8> {
+    // SAFETY: the caller's promise.
+    if unsafe { ffi::PyExceptionInstance_Check(exception) } == 0 {
+        return Vec::new();
+    }
+    // The attribute may be overridden in Python; the struct's field may not.
+    // SAFETY: an exception.
+    let arguments = unsafe { (*exception.cast::<ffi::PyBaseExceptionObject>()).args };
+    // SAFETY: null or alive.
+    if arguments.is_null() || unsafe { ffi::PyTuple_Check(arguments) } == 0 {
+        return Vec::new();
+    }
+    // SAFETY: a tuple.
+    if unsafe { ffi::PyTuple_Size(arguments) } < 1 {
+        return Vec::new();
+    }
+    // SAFETY: it has a first item, borrowed here.
+    let first = unsafe { ffi::PyTuple_GetItem(arguments, 0) };
+    // SAFETY: a live object.
+    if !unsafe { is_exactly(first, &raw mut ffi::PyUnicode_Type) } {
+        return Vec::new();
+    }
+    // A very long text is not encoded whole for the sake of its beginning.
+    // SAFETY: a str; a new reference or null comes back.
+    let head =
+        unsafe { Owned::take(ffi::PyUnicode_Substring(first, 0, MESSAGE_MAX as ffi::Py_ssize_t)) };
+    // SAFETY: a str that `head` keeps alive.
+    let bytes = head.and_then(|head| unsafe { text(head.as_ptr()) }).unwrap_or_default();
+    cut_text(&bytes, MESSAGE_MAX).to_vec()
+}

@@ -1,0 +1,183 @@
+//! The extension module `rtrace._core`.
+
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use rtrace_format::record::Subkind;
+
+use crate::filter::Filter;
+use crate::options::{Mode, Options};
+use crate::session::Interpreter;
+use crate::{control, hook, names, recording};
+
+/// What runs under the names that the package gives it. Private to the package.
+#[pymodule(gil_used = true)]
+mod _core {
+    use super::*;
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals, reason = "the name that Python packages use")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    /// Says where the package's Python files are.
+    #[pyfunction]
+    fn _set_home(directory: Vec<u8>) {
+        names::code::set_home(directory);
+    }
+
+    /// Begins a recording and gives the path of its trace.
+    #[pyfunction]
+    fn _start(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Vec<u8>> {
+        let options = parse(options)?;
+        let recording = control::prepare(options, &interpreter(py))?;
+        control::install(py, &recording)?;
+        Ok(recording.output.clone().into_os_string().into_vec())
+    }
+
+    /// Begins a recording of a program: events come from `_run` on.
+    #[pyfunction]
+    fn _prepare(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Vec<u8>> {
+        let recording = control::prepare(parse(options)?, &interpreter(py))?;
+        Ok(recording.output.clone().into_os_string().into_vec())
+    }
+
+    /// Runs a code object as the program, recorded if a recording was prepared.
+    #[pyfunction]
+    fn _run<'py>(
+        py: Python<'py>,
+        code: &Bound<'py, PyAny>,
+        globals: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        control::run(py, code, globals)
+    }
+
+    /// Ends the recording and gives the path of its trace.
+    #[pyfunction]
+    #[pyo3(signature = (exit_code=None))]
+    fn _stop(py: Python<'_>, exit_code: Option<i32>) -> PyResult<Vec<u8>> {
+        let recording = control::stop(py, exit_code)?;
+        Ok(recording.output.clone().into_os_string().into_vec())
+    }
+
+    /// Whether this process records.
+    #[pyfunction]
+    fn _is_recording() -> bool {
+        recording::current().is_some()
+    }
+
+    /// What is wrong with this combination of hook and options; `None` if nothing is.
+    #[pyfunction]
+    fn _check_hook(name: &str, c_calls: bool, lines: bool, opcodes: bool) -> Option<String> {
+        let _ = c_calls;
+        let checked = hook::choose(name).and_then(|hook| hook::check(hook, lines, opcodes));
+        checked.err()
+    }
+
+    #[pyfunction]
+    fn _mark(name: &Bound<'_, PyAny>) -> PyResult<()> {
+        control::named(Subkind::MARK, &text(name)?);
+        Ok(())
+    }
+
+    #[pyfunction]
+    fn _span_begin(name: &Bound<'_, PyAny>) -> PyResult<()> {
+        control::named(Subkind::SPAN_BEGIN, &text(name)?);
+        Ok(())
+    }
+
+    #[pyfunction]
+    fn _span_end(name: &Bound<'_, PyAny>) -> PyResult<()> {
+        control::named(Subkind::SPAN_END, &text(name)?);
+        Ok(())
+    }
+
+    #[pyfunction]
+    fn _counter(name: &Bound<'_, PyAny>, value: f64) -> PyResult<()> {
+        control::counter(&text(name)?, value);
+        Ok(())
+    }
+
+    /// What `threading` calls with a new thread's first event under the hook `profile`.
+    #[pyfunction]
+    fn _profile_new_thread(frame: &Bound<'_, PyAny>, event: &str, argument: &Bound<'_, PyAny>) {
+        hook::profile::new_thread(frame, event, argument);
+    }
+}
+
+/// A `str` as WTF-8.
+fn text(object: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    crate::ffi::text_of(object).ok_or_else(|| PyValueError::new_err("a name must be a str"))
+}
+
+fn interpreter(py: Python<'_>) -> Interpreter {
+    let sys = py.import("sys");
+    let get = |path: &[&str]| -> Vec<u8> {
+        let mut object = match &sys {
+            Ok(sys) => sys.clone().into_any(),
+            Err(_) => return Vec::new(),
+        };
+        for name in path {
+            match object.getattr(*name) {
+                Ok(value) => object = value,
+                Err(_) => return Vec::new(),
+            }
+        }
+        crate::ffi::text_of(&object).unwrap_or_default()
+    };
+    let version = get(&["version"]);
+    let first = version.split(|&byte| byte == b' ').next().unwrap_or_default();
+    Interpreter {
+        version: first.to_vec(),
+        implementation: get(&["implementation", "name"]),
+        executable: get(&["executable"]),
+    }
+}
+
+/// Options as the package hands them over, already of the right types.
+fn parse(options: &Bound<'_, PyDict>) -> PyResult<Options> {
+    let get = |name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
+        Ok(options.get_item(name)?.filter(|value| !value.is_none()))
+    };
+    let flag =
+        |name: &str| -> PyResult<bool> { get(name)?.map_or(Ok(false), |value| value.is_truthy()) };
+    let number = |name: &str| -> PyResult<Option<u64>> {
+        get(name)?.map(|value| value.extract()).transpose()
+    };
+    let path = |name: &str| -> PyResult<Option<PathBuf>> {
+        let bytes = get(name)?.map(|value| value.extract::<Vec<u8>>()).transpose()?;
+        Ok(bytes.map(|bytes| PathBuf::from(std::ffi::OsString::from_vec(bytes))))
+    };
+    let list = |name: &str| -> PyResult<Vec<Vec<u8>>> {
+        get(name)?.map_or(Ok(Vec::new()), |value| value.extract())
+    };
+    let hook: String = get("hook")?.map_or(Ok("auto".into()), |value| value.extract())?;
+    let hook = hook::choose(&hook).map_err(PyValueError::new_err)?;
+    let (lines, opcodes) = (flag("lines")?, flag("opcodes")?);
+    hook::check(hook, lines, opcodes).map_err(PyValueError::new_err)?;
+    let mode: String = get("mode")?.map_or(Ok("flight".into()), |value| value.extract())?;
+    let mode = match mode.as_str() {
+        "flight" => Mode::Flight,
+        "full" => Mode::Full,
+        other => return Err(PyValueError::new_err(format!("there is no mode {other:?}"))),
+    };
+    let default_ring = if mode == Mode::Full { 64 << 20 } else { 16 << 20 };
+    Ok(Options {
+        output: path("output")?.unwrap_or_else(|| PathBuf::from("trace.bin")),
+        mode,
+        hook,
+        c_calls: flag("c_calls")?,
+        lines,
+        opcodes,
+        ring_size: number("ring_size")?.unwrap_or(default_ring),
+        max_memory: number("max_memory")?,
+        ring_dir: path("ring_dir")?,
+        filter: Filter::new(list("include")?, list("exclude")?),
+        max_depth: number("max_depth")?.map(|depth| u32::try_from(depth).unwrap_or(u32::MAX)),
+        children: flag("children")?,
+        runner: flag("runner")?,
+        argv: list("argv")?,
+    })
+}

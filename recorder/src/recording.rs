@@ -1,0 +1,130 @@
+//! One recording: the session, this process's part in it, and what was asked.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rtrace_format::{Clock, Symbol};
+
+use crate::clock::Ticks;
+use crate::options::Options;
+use crate::ring::{Refused, Ring, RingOptions};
+use crate::shared::{ProcessPage, SessionPage};
+use crate::symbols::Symbols;
+
+/// Number of the recording that runs, 0 for none: what is cached in code objects
+/// carries it, so that ids of an older session are never taken for this one's.
+pub static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+static CURRENT: Mutex<Option<Arc<Recording>>> = Mutex::new(None);
+
+/// A recording in this process.
+#[derive(Debug)]
+pub struct Recording {
+    /// The number that [`GENERATION`] has while it runs.
+    pub generation: u32,
+    /// The session's clock.
+    pub clock: Clock,
+    /// What was asked.
+    pub options: Options,
+    /// The session's directory.
+    pub dir: PathBuf,
+    /// The trace file, which may differ from the asked one where that was in use.
+    pub output: PathBuf,
+    /// What new rings are to be.
+    pub rings: RingOptions,
+    /// The session's counters.
+    pub page: Arc<SessionPage>,
+    /// This process's file.
+    pub process: ProcessPage,
+    /// This process.
+    pub pid: u32,
+    symbols: Arc<Mutex<Symbols>>,
+}
+
+impl Recording {
+    /// A recording by these parts.
+    #[allow(clippy::too_many_arguments, reason = "called once at start and once in a forked child")]
+    pub fn new(
+        generation: u32,
+        clock: Clock,
+        options: Options,
+        output: PathBuf,
+        rings: RingOptions,
+        page: Arc<SessionPage>,
+        process: ProcessPage,
+        symbols: Arc<Mutex<Symbols>>,
+    ) -> Recording {
+        let dir = rings.dir.clone();
+        let pid = std::process::id();
+        Recording { generation, clock, options, dir, output, rings, page, process, pid, symbols }
+    }
+
+    /// The same recording in a forked child, with the child's own process file.
+    pub fn in_child(&self, process: ProcessPage, number: u32) -> Recording {
+        Recording {
+            generation: self.generation,
+            clock: self.clock,
+            options: self.options.clone(),
+            dir: self.dir.clone(),
+            output: self.output.clone(),
+            rings: RingOptions { process: number, ..self.rings.clone() },
+            page: Arc::clone(&self.page),
+            process,
+            pid: std::process::id(),
+            symbols: Arc::clone(&self.symbols),
+        }
+    }
+
+    /// The id of a symbol, written to the session before this returns.
+    pub fn intern(&self, symbol: Symbol) -> u32 {
+        lock(&self.symbols).intern(&self.page, symbol)
+    }
+
+    /// A ring for the thread `tid`.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub fn new_ring(&self, tid: u32) -> Result<Ring, Refused> {
+        Ring::create(&self.rings, &self.page, self.pid, tid, self.now())
+    }
+
+    /// The tick now.
+    pub fn now(&self) -> u64 {
+        Ticks::of(&self.clock).now()
+    }
+
+    /// Holds the symbols' lock, across a fork.
+    pub fn hold_symbols(&self) -> MutexGuard<'_, Symbols> {
+        lock(&self.symbols)
+    }
+}
+
+/// The recording that runs in this process.
+pub fn current() -> Option<Arc<Recording>> {
+    lock(&CURRENT).clone()
+}
+
+/// Makes `recording` the one that runs.
+pub fn set_current(recording: Arc<Recording>) {
+    let generation = recording.generation;
+    *lock(&CURRENT) = Some(recording);
+    GENERATION.store(generation, Ordering::Release);
+}
+
+/// Ends the recording that runs, and gives it.
+pub fn take_current() -> Option<Arc<Recording>> {
+    GENERATION.store(0, Ordering::Release);
+    lock(&CURRENT).take()
+}
+
+/// A number for a new recording, never used before in this process.
+pub fn next_generation() -> u32 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+/// Locks; a panic elsewhere while it was held is no reason to fail here.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

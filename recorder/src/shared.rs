@@ -1,0 +1,128 @@
+//! The mapped pages that the processes of a session share.
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::Ordering;
+
+use rtrace_format::{process, session};
+
+use crate::ring::map::Mapping;
+
+const PAGE: usize = 4096;
+
+/// The session file's control page: what every process of the tree counts together.
+#[derive(Debug)]
+pub struct SessionPage {
+    map: Mapping,
+}
+
+impl SessionPage {
+    /// Maps the page of an initialised session file.
+    ///
+    /// # Errors
+    /// The kernel refuses the mapping.
+    pub fn new(file: &File) -> io::Result<SessionPage> {
+        Ok(SessionPage { map: Mapping::new(file, 0, PAGE)? })
+    }
+
+    /// Takes the next thread serial.
+    pub fn take_serial(&self) -> u64 {
+        self.map.word(session::field::NEXT_SERIAL).fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Takes the next process number.
+    pub fn take_process(&self) -> u64 {
+        self.map.word(session::field::NEXT_PROCESS).fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Takes `len` bytes of the symbols file and gives their offset.
+    pub fn take_symbols(&self, len: u64) -> u64 {
+        self.map.word(session::field::SYMBOLS_TAIL).fetch_add(len, Ordering::AcqRel)
+    }
+
+    /// How far the symbols file is taken, in bytes.
+    pub fn symbols_tail(&self) -> u64 {
+        self.map.get(session::field::SYMBOLS_TAIL)
+    }
+
+    /// Takes `bytes` of the memory budget, of which `kept` stay for others.
+    ///
+    /// The sum of all processes never passes the limit: what would is given back
+    /// before anybody allocates for it.
+    pub fn reserve(&self, bytes: u64, kept: u64) -> bool {
+        let used = self.map.word(session::field::MEMORY_USED);
+        let max = self.map.get(session::field::MEMORY_MAX).saturating_sub(kept);
+        let fits = |now: u64| now.checked_add(bytes).filter(|&sum| sum <= max);
+        used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+    }
+
+    /// Gives back what [`reserve`](SessionPage::reserve) took.
+    pub fn release(&self, bytes: u64) {
+        let used = self.map.word(session::field::MEMORY_USED);
+        used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// The most bytes that the session may keep.
+    pub fn memory_max(&self) -> u64 {
+        self.map.get(session::field::MEMORY_MAX)
+    }
+
+    /// What the collector says of itself.
+    pub fn collector_state(&self) -> u64 {
+        self.map.get(session::field::COLLECTOR_STATE)
+    }
+
+    /// Notes that a collector was started.
+    pub fn set_collector(&self, pid: u32, state: u64) {
+        self.map.put(session::field::COLLECTOR_PID, pid.into());
+        self.map.put(session::field::COLLECTOR_STATE, state);
+    }
+}
+
+/// The file of one process.
+#[derive(Debug)]
+pub struct ProcessPage {
+    map: Mapping,
+}
+
+impl ProcessPage {
+    /// Maps the page of an initialised process file.
+    ///
+    /// # Errors
+    /// The kernel refuses the mapping.
+    pub fn new(file: &File) -> io::Result<ProcessPage> {
+        Ok(ProcessPage { map: Mapping::new(file, 0, PAGE)? })
+    }
+
+    /// Says who this is, in a child after its fork.
+    pub fn identify(&self, pid: u32, ppid: u32, start_time: u64) {
+        self.map.put_u32(process::field::PPID, ppid);
+        self.map.put(process::field::START_TIME, start_time);
+        self.map.put_u32(process::field::PID, pid);
+    }
+
+    /// Stores the state; see [`process::RECORDING`] and its siblings.
+    pub fn set_state(&self, state: u64) {
+        self.map.put(process::field::STATE, state);
+    }
+
+    /// The state.
+    pub fn state(&self) -> u64 {
+        self.map.get(process::field::STATE)
+    }
+
+    /// Marks the end as clean, with the exit code where it is known.
+    pub fn end(&self, tick: u64, exit_code: Option<i32>) {
+        self.map.put(process::field::END_TICK, tick);
+        if let Some(code) = exit_code {
+            self.map.put_u32(process::field::EXIT_CODE, code as u32);
+            self.map.put_u32(process::field::EXIT_KNOWN, 1);
+        }
+        self.map.put(process::field::STATE, process::ENDED);
+    }
+
+    /// Counts events of threads that have no ring.
+    pub fn count_lost(&self, events: u64) {
+        self.map.word(process::field::LOST).fetch_add(events, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,51 @@
+//! Symbols by content: the same function compiled a million times is one id.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::PathBuf;
+
+use rtrace_format::Symbol;
+use rtrace_format::symbol::{OVERFLOW_ID, UNIT, encode_entry};
+use rtrace_session::create;
+
+use crate::shared::SessionPage;
+
+/// The session's symbols file as this process sees it.
+#[derive(Debug)]
+pub struct Symbols {
+    file: File,
+    path: PathBuf,
+    ids: HashMap<Symbol, u32>,
+    bound: u64,
+}
+
+impl Symbols {
+    /// The symbols file of a session, which may grow to `bound` bytes.
+    pub fn new(file: File, path: PathBuf, bound: u64) -> Symbols {
+        Symbols { file, path, ids: HashMap::new(), bound }
+    }
+
+    /// The id of `symbol`, which is complete in the file when this returns.
+    ///
+    /// Past the bound, and where the file system has no room, it is
+    /// [`OVERFLOW_ID`]: recording goes on without the name.
+    pub fn intern(&mut self, page: &SessionPage, symbol: Symbol) -> u32 {
+        if let Some(&id) = self.ids.get(&symbol) {
+            return id;
+        }
+        let id = self.append(page, &symbol).unwrap_or(OVERFLOW_ID);
+        self.ids.insert(symbol, id);
+        id
+    }
+
+    fn append(&self, page: &SessionPage, symbol: &Symbol) -> Option<u32> {
+        let entry = encode_entry(symbol);
+        let len = entry.len() as u64;
+        if page.symbols_tail() + len > self.bound {
+            return None;
+        }
+        let offset = page.take_symbols(len);
+        create::write_symbol(&self.file, &self.path, &entry, offset).ok()?;
+        u32::try_from(offset / UNIT as u64).ok().filter(|&id| id <= rtrace_format::record::ID_MASK)
+    }
+}

@@ -1,0 +1,186 @@
+//! Threads: who writes where.
+//!
+//! A writer is made for each thread that was running when recording began, and
+//! for each other at its first event. Its owner finds it by a thread local; the
+//! list of all is for those who end a recording.
+//!
+//! Who may touch a writer: its thread while it holds the GIL, any thread that
+//! holds the GIL (callbacks run with it, and nothing of ours gives it up), and
+//! the thread's own end, which has no GIL and therefore takes the list's lock,
+//! as everybody does who goes through the list.
+#![allow(unsafe_code, reason = "keeps writers by pointer, for their threads' whole life")]
+
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use rtrace_format::Frame;
+
+use crate::clock::Ticks;
+use crate::recording::lock;
+use crate::writer::Writer;
+use crate::writer::cold::{Cold, Helpers};
+
+/// A thread's writer, and which thread it is.
+#[derive(Debug)]
+pub struct Entry {
+    ident: usize,
+    tid: u32,
+    writer: *mut Writer,
+    /// Frames that a forked child found open in the thread that it went on as.
+    pub inherited: Vec<Frame>,
+}
+
+// SAFETY: the pointer is only followed as the module's first lines say.
+unsafe impl Send for Entry {}
+
+impl Entry {
+    /// The writer.
+    pub fn writer(&mut self) -> &mut Writer {
+        // SAFETY: it lives as long as its entry; the caller goes through the
+        // list's lock and, unless it is the thread's own end, holds the GIL.
+        unsafe { &mut *self.writer }
+    }
+
+    /// The thread's number in the threading library.
+    pub fn ident(&self) -> usize {
+        self.ident
+    }
+}
+
+static ENTRIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static WRITER: Cell<*mut Writer> = const { Cell::new(ptr::null_mut()) };
+}
+
+/// The writers of all threads.
+pub fn entries() -> MutexGuard<'static, Vec<Entry>> {
+    lock(&ENTRIES)
+}
+
+/// The current thread's writer; null before its first event.
+#[inline(always)]
+pub fn writer() -> *mut Writer {
+    WRITER.get()
+}
+
+/// The current thread's writer, made or found at its first event.
+#[cold]
+#[inline(never)]
+pub fn first_event(helpers: Helpers, ticks: Ticks) -> *mut Writer {
+    let (ident, tid) = (current_ident(), current_tid());
+    let mut entries = entries();
+    // A thread that ended without an event leaves its entry, and its ident is soon used again.
+    entries.retain_mut(|entry| {
+        let stale = entry.ident == ident && entry.tid != tid;
+        if stale {
+            entry.writer().end();
+            // SAFETY: taken off the list, and its thread is gone.
+            drop(unsafe { Box::from_raw(entry.writer) });
+        }
+        !stale
+    });
+    let known = entries.iter().find(|entry| entry.ident == ident).map(|entry| entry.writer);
+    let writer = known.unwrap_or_else(|| add(&mut entries, helpers, ticks, ident, tid));
+    WRITER.set(writer);
+    watch_end(writer);
+    writer
+}
+
+/// Makes a writer for a thread that has had no event yet.
+pub fn add_for(helpers: Helpers, ticks: Ticks, ident: usize, tid: u32) -> *mut Writer {
+    let mut entries = entries();
+    let known = entries.iter().find(|entry| entry.ident == ident && entry.tid == tid);
+    match known.map(|entry| entry.writer) {
+        Some(writer) => writer,
+        None => add(&mut entries, helpers, ticks, ident, tid),
+    }
+}
+
+fn add(
+    entries: &mut Vec<Entry>,
+    helpers: Helpers,
+    ticks: Ticks,
+    ident: usize,
+    tid: u32,
+) -> *mut Writer {
+    let writer = Box::into_raw(Box::new(Writer::detached(Cold::new(helpers, tid), ticks)));
+    entries.push(Entry { ident, tid, writer, inherited: Vec::new() });
+    writer
+}
+
+/// The frames that the current thread inherited from before a fork; given once.
+pub fn take_inherited() -> Vec<Frame> {
+    let ident = current_ident();
+    let mut entries = entries();
+    let entry = entries.iter_mut().find(|entry| entry.ident == ident);
+    entry.map(|entry| std::mem::take(&mut entry.inherited)).unwrap_or_default()
+}
+
+/// In a forked child: only the forking thread is left. Its writer keeps the frames
+/// that were open; no mapping of the parent's rings stays.
+pub fn after_fork(entries: &mut Vec<Entry>) {
+    let (ident, tid) = (current_ident(), current_tid());
+    entries.retain_mut(|entry| {
+        if entry.ident != ident {
+            // SAFETY: its thread does not exist in this process.
+            drop(unsafe { Box::from_raw(entry.writer) });
+            return false;
+        }
+        entry.tid = tid;
+        entry.inherited = entry.writer().inherited_frames();
+        entry.writer().detach();
+        entry.writer().set_tid(tid);
+        true
+    });
+}
+
+/// The current thread as the threading library and Python's `ident` have it.
+pub fn current_ident() -> usize {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::pthread_self() as usize }
+}
+
+/// The current thread as the kernel has it.
+pub fn current_tid() -> u32 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::gettid() as u32 }
+}
+
+/// Has [`at_end`] called when the current thread ends.
+fn watch_end(writer: *mut Writer) {
+    // Key plus one; 0 is none yet.
+    static KEY: AtomicI64 = AtomicI64::new(0);
+    let mut key = KEY.load(Ordering::Acquire);
+    if key == 0 {
+        let mut new: libc::pthread_key_t = 0;
+        // SAFETY: a place for the key and a function that lives for ever: this
+        // library is never unloaded.
+        if unsafe { libc::pthread_key_create(&raw mut new, Some(at_end)) } != 0 {
+            return;
+        }
+        key = i64::from(new) + 1;
+        KEY.store(key, Ordering::Release);
+    }
+    // SAFETY: a key of ours.
+    unsafe { libc::pthread_setspecific((key - 1) as libc::pthread_key_t, writer.cast::<c_void>()) };
+}
+
+/// The thread ends: its ring is sealed and marked. It has no GIL here.
+unsafe extern "C" fn at_end(value: *mut c_void) {
+    let ended = std::panic::catch_unwind(|| {
+        WRITER.set(ptr::null_mut());
+        let mut entries = entries();
+        let writer = value.cast::<Writer>();
+        let Some(at) = entries.iter().position(|entry| entry.writer == writer) else { return };
+        let mut entry = entries.swap_remove(at);
+        entry.writer().end();
+        // SAFETY: off the list and out of the thread local: nobody else has it.
+        drop(unsafe { Box::from_raw(entry.writer) });
+    });
+    // A panic must not unwind into the threading library; the ring stays as it was.
+    drop(ended);
+}

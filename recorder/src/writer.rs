@@ -1,0 +1,187 @@
+//! The hot path: what happens in the traced program on every event.
+//!
+//! A [`Writer`] belongs to one thread. An event costs one clock read, three
+//! comparisons that always go the same way, one push or pop of the shadow stack
+//! and one 8-byte store. There is no allocation, no lock, no atomic
+//! read-modify-write and no panic on this path, and it must stay so: everything
+//! that happens less than once in a few hundred events is behind a
+//! `#[cold]` function in [`cold`], reached when one of the comparisons fails.
+//!
+//! The order of the stores is the crash contract (SPEC section 5): an entry
+//! stores its frame, then the depth, then the record; an exit the record, then
+//! the depth. A process can be killed between any two of them.
+#![allow(unsafe_code, reason = "stores through pointers into the mappings that the ring keeps")]
+
+pub mod cold;
+
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rtrace_format::Kind;
+use rtrace_format::frame::{C_FUNCTION, RESUMED};
+use rtrace_format::record::ID_MASK;
+
+use crate::clock::Ticks;
+use crate::writer::cold::Cold;
+
+/// Appends a thread's records to its ring.
+///
+/// A writer without a ring (before a thread's first event, after stop, in a
+/// forked child, past the memory budget) has `limit` at zero, so that every
+/// event takes the cold path, which decides what to do.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Writer {
+    /// Where the next record goes; moves towards `limit`.
+    cursor: *const AtomicU64,
+    /// Where the hot path stops: the segment's end, or an earlier place at which
+    /// there is something to do.
+    limit: *const AtomicU64,
+    /// The tick of the record before.
+    last_tick: u64,
+    /// Frames open.
+    depth: usize,
+    /// Frames that the shadow stack can hold before the cold path must look.
+    capacity: usize,
+    /// The shadow stack, two words a frame.
+    stack: *const AtomicU64,
+    /// The depth as readers see it, in the ring file's header.
+    live_depth: *const AtomicU64,
+    ticks: Ticks,
+    cold: Cold,
+}
+
+/// The flags of the frame that an entry of `kind` opens.
+#[inline(always)]
+const fn frame_flags(kind: Kind) -> u32 {
+    match kind {
+        Kind::Resume | Kind::Throw => RESUMED,
+        Kind::CCall => C_FUNCTION,
+        _ => 0,
+    }
+}
+
+impl Writer {
+    /// Whether the next record fits without a look at anything rare, given its delta.
+    #[inline(always)]
+    fn is_ready(&self, delta: u64) -> bool {
+        self.cursor < self.limit && delta <= u32::MAX as u64
+    }
+
+    /// Stores a one-word record at the cursor.
+    ///
+    /// # Safety
+    /// - `cursor` is inside the active segment, which the ring keeps mapped.
+    #[inline(always)]
+    unsafe fn append(&mut self, kind: Kind, id: u32, delta: u64, tick: u64) {
+        let word = (kind as u64) << 60 | u64::from(id) << 32 | delta;
+        // SAFETY: the caller's promise.
+        let cell = unsafe { &*self.cursor };
+        cell.store(word, Ordering::Release);
+        self.cursor = self.cursor.wrapping_add(1);
+        self.last_tick = tick;
+    }
+
+    /// The words of frame `index` of the shadow stack.
+    ///
+    /// # Safety
+    /// - `index` is below `capacity`.
+    #[inline(always)]
+    unsafe fn frame(&self, index: usize) -> (&AtomicU64, &AtomicU64) {
+        // SAFETY: the caller's promise; the ring keeps the stack mapped.
+        let pair = unsafe { &*self.stack.wrapping_add(index * 2).cast::<[AtomicU64; 2]>() };
+        (&pair[0], &pair[1])
+    }
+
+    /// Shows the depth to readers.
+    ///
+    /// # Safety
+    /// - the writer has a ring, which keeps its header mapped.
+    #[inline(always)]
+    unsafe fn set_depth(&mut self, depth: usize) {
+        self.depth = depth;
+        // SAFETY: the caller's promise.
+        let cell = unsafe { &*self.live_depth };
+        cell.store(depth as u64, Ordering::Release);
+    }
+
+    /// A frame is entered: `call`, `resume`, `throw` or `c_call` of the symbol `id`.
+    #[inline(always)]
+    pub fn enter(&mut self, kind: Kind, id: u32) {
+        let tick = self.ticks.now();
+        let delta = tick.wrapping_sub(self.last_tick);
+        if !self.is_ready(delta) || self.depth >= self.capacity {
+            return self.enter_cold(kind, id, tick);
+        }
+        // SAFETY: below the capacity, checked above.
+        let (start, word) = unsafe { self.frame(self.depth) };
+        start.store(tick, Ordering::Relaxed);
+        word.store((id | frame_flags(kind)).into(), Ordering::Relaxed);
+        // SAFETY: a writer that is ready has a ring.
+        unsafe { self.set_depth(self.depth + 1) };
+        // SAFETY: ready, so the cursor is in the active segment.
+        unsafe { self.append(kind, id, delta, tick) };
+    }
+
+    /// A frame is left: `return`, `unwind`, `yield`, `c_return` or `c_exception` of `id`.
+    ///
+    /// Written only for the frame on top; anything else is for the cold path to mend.
+    #[inline(always)]
+    pub fn leave(&mut self, kind: Kind, id: u32) {
+        let tick = self.ticks.now();
+        let delta = tick.wrapping_sub(self.last_tick);
+        let top = self.depth.wrapping_sub(1);
+        if !self.is_ready(delta) || top >= self.capacity {
+            return self.leave_cold(kind, id, tick);
+        }
+        // SAFETY: below the capacity, checked above.
+        let (_, word) = unsafe { self.frame(top) };
+        if word.load(Ordering::Relaxed) as u32 & ID_MASK != id {
+            return self.leave_cold(kind, id, tick);
+        }
+        // SAFETY: ready, so the cursor is in the active segment.
+        unsafe { self.append(kind, id, delta, tick) };
+        // SAFETY: a writer that is ready has a ring.
+        unsafe { self.set_depth(top) };
+    }
+
+    /// A `c_call` of `id`. Dropped where no frame is open: its caller is not recorded.
+    #[inline(always)]
+    pub fn enter_c(&mut self, id: u32) {
+        if self.depth != 0 {
+            self.enter(Kind::CCall, id);
+        }
+    }
+
+    /// A `line` or `opcode` record of the innermost frame; dropped where none is open.
+    #[inline(always)]
+    pub fn point(&mut self, kind: Kind, id: u32) {
+        let tick = self.ticks.now();
+        let delta = tick.wrapping_sub(self.last_tick);
+        if !self.is_ready(delta) || self.depth == 0 {
+            return self.point_cold(kind, id, tick);
+        }
+        // SAFETY: ready, so the cursor is in the active segment.
+        unsafe { self.append(kind, id, delta, tick) };
+    }
+
+    /// Frames open now.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// A writer that has no ring yet.
+    pub fn detached(cold: Cold, ticks: Ticks) -> Writer {
+        Writer {
+            cursor: ptr::null(),
+            limit: ptr::null(),
+            last_tick: 0,
+            depth: 0,
+            capacity: 0,
+            stack: ptr::null(),
+            live_depth: ptr::null(),
+            ticks,
+            cold,
+        }
+    }
+}

@@ -1,0 +1,472 @@
+//! What happens off the hot path: first events, full segments, odd exits, long records.
+#![allow(unsafe_code, reason = "stores through pointers into the mappings that the ring keeps")]
+
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rtrace_format::frame::{BEGAN_BEFORE, INNER_MAX, OUTER_MAX};
+use rtrace_format::record::{ID_MASK, UNNUMBERED};
+use rtrace_format::ring::field as ring_field;
+use rtrace_format::{Cause, Frame, Kind, Word};
+
+use crate::clock::{Ticks, thread_cpu_ns};
+use crate::recording::Recording;
+use crate::ring::Ring;
+use crate::ring::segment::{Opening, Place};
+use crate::writer::{Writer, frame_flags};
+
+/// What a writer cannot do by itself, because it needs the interpreter.
+#[derive(Debug, Clone, Copy)]
+pub struct Helpers {
+    /// Gives the writer a ring, if the thread is to have one. The flag says whether
+    /// the event at hand enters a Python frame, which then is not open yet.
+    pub attach: fn(&mut Writer, entering: bool) -> bool,
+    /// Gives the thread's name, once it has one that can be read without running code.
+    pub name: fn() -> Option<Vec<u8>>,
+}
+
+/// The part of a writer that the hot path never touches.
+#[derive(Debug)]
+pub struct Cold {
+    helpers: Helpers,
+    recording: Option<Arc<Recording>>,
+    ring: Option<Ring>,
+    tid: u32,
+    place: Option<Place>,
+    /// First word of the active segment's records.
+    body: *const AtomicU64,
+    body_index: usize,
+    /// End of the active segment.
+    end: *const AtomicU64,
+    first_record: u64,
+    /// Words of the active segment that are not numbered records: payloads, extends.
+    unnumbered: u64,
+    /// How many chores of a new thread are done; see [`CHORES`].
+    chores: usize,
+    /// Ids of open frames deeper than the asked limit, which are not recorded.
+    hidden: Vec<u32>,
+    max_depth: usize,
+    stack_refused: bool,
+    /// Events that had no ring to go to since one was last asked for.
+    waited: u32,
+}
+
+/// How many events a thread without a ring lets pass before it asks again.
+const RETRY: u32 = 4096;
+
+/// Records after which a new thread's name is looked for: it is set shortly after
+/// the first events, and looking is cheap but not free.
+const CHORES: [usize; 2] = [16, 256];
+
+impl Cold {
+    /// The cold half of a writer of the thread `tid`.
+    pub fn new(helpers: Helpers, tid: u32) -> Cold {
+        Cold {
+            helpers,
+            recording: None,
+            ring: None,
+            tid,
+            place: None,
+            body: ptr::null(),
+            body_index: 0,
+            end: ptr::null(),
+            first_record: 0,
+            unnumbered: 0,
+            chores: 0,
+            hidden: Vec::new(),
+            max_depth: usize::MAX,
+            stack_refused: false,
+            waited: 0,
+        }
+    }
+}
+
+impl Writer {
+    /// The kernel's number of the thread.
+    pub fn tid(&self) -> u32 {
+        self.cold.tid
+    }
+
+    /// Says that the thread has another number now, as after a fork.
+    pub fn set_tid(&mut self, tid: u32) {
+        self.cold.tid = tid;
+    }
+
+    /// The recording that the writer belongs to.
+    pub fn recording(&self) -> Option<&Arc<Recording>> {
+        self.cold.recording.as_ref()
+    }
+
+    /// Whether the writer has a ring.
+    pub fn is_attached(&self) -> bool {
+        self.cold.ring.is_some()
+    }
+
+    /// Whether a thread without a ring should ask for one at this event: at the
+    /// first, and then now and again, since other threads end and leave room.
+    pub fn may_try_again(&mut self) -> bool {
+        let ask = self.cold.waited % RETRY == 0;
+        self.cold.waited = self.cold.waited.wrapping_add(1);
+        ask
+    }
+
+    /// Begins to write into `ring`, with `frames` (outermost first) open.
+    pub fn attach(&mut self, recording: Arc<Recording>, ring: Ring, frames: &[Frame]) {
+        self.detach();
+        self.ticks = Ticks::of(&recording.clock);
+        self.cold.max_depth =
+            recording.options.max_depth.map_or(usize::MAX, |depth| depth as usize);
+        self.live_depth = ring.header().word(ring_field::DEPTH);
+        self.cold.recording = Some(recording);
+        self.cold.ring = Some(ring);
+        self.cold.first_record = 0;
+        self.cold.chores = 0;
+        self.use_stack();
+        for &frame in frames {
+            if self.depth >= self.stack_room() && !self.grow_stack() {
+                break;
+            }
+            // SAFETY: there is room for this frame, checked above.
+            let (start, word) = unsafe { self.frame(self.depth) };
+            start.store(frame.tick, Ordering::Relaxed);
+            word.store(frame.word.into(), Ordering::Relaxed);
+            self.depth += 1;
+        }
+        // SAFETY: the ring was put in place above.
+        unsafe { self.set_depth(self.depth) };
+        let tick = self.ticks.now();
+        self.begin_segment(tick);
+    }
+
+    /// Ends the thread's ring at `tick`: the active segment is sealed, the file marked.
+    pub fn end(&mut self) {
+        if self.cold.ring.is_none() {
+            return;
+        }
+        let tick = self.ticks.now().max(self.last_tick);
+        self.seal();
+        if let Some(ring) = &self.cold.ring {
+            ring.set_ended(tick);
+        }
+        self.detach();
+    }
+
+    /// Lets go of the ring as it is. The next event takes the cold path.
+    pub fn detach(&mut self) {
+        self.limit = ptr::null();
+        self.cursor = ptr::null();
+        self.capacity = 0;
+        self.depth = 0;
+        self.stack = ptr::null();
+        self.live_depth = ptr::null();
+        self.cold.place = None;
+        self.cold.ring = None;
+        self.cold.recording = None;
+        self.cold.hidden.clear();
+        self.cold.stack_refused = false;
+        self.cold.waited = 0;
+    }
+
+    /// Seals the active segment where it stands and goes on in a new one, so that
+    /// a reader may take over everything written until now.
+    pub fn cut(&mut self) {
+        if self.cold.ring.is_some() && self.records_here() > 0 {
+            let tick = self.ticks.now().max(self.last_tick);
+            self.seal();
+            self.begin_segment(tick);
+        }
+    }
+
+    /// The open frames, outermost first.
+    pub fn frames(&self) -> Vec<Frame> {
+        let known = self.depth.min(self.stack_room());
+        (0..known).map(|index| self.frame_at(index)).collect()
+    }
+
+    /// Stores the thread's name in the ring file.
+    pub fn set_name(&mut self, name: &[u8]) {
+        if let Some(ring) = &self.cold.ring {
+            ring.set_name(name);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(super) fn enter_cold(&mut self, kind: Kind, id: u32, tick: u64) {
+        let python = kind != Kind::CCall;
+        if !self.cold.hidden.is_empty() || self.depth >= self.cold.max_depth {
+            return self.hide(id);
+        }
+        let Some((delta, tick)) = self.room(1, tick, python) else { return };
+        if !python && self.depth == 0 {
+            return;
+        }
+        // Attaching may have found frames that were open already.
+        if self.depth >= self.cold.max_depth {
+            return self.hide(id);
+        }
+        if self.depth < self.stack_room() || self.grow_stack() {
+            // SAFETY: there is room for this frame, checked or just made.
+            let (start, word) = unsafe { self.frame(self.depth) };
+            start.store(tick, Ordering::Relaxed);
+            word.store((id | frame_flags(kind)).into(), Ordering::Relaxed);
+        }
+        // SAFETY: `room` gave a ring.
+        unsafe { self.set_depth(self.depth + 1) };
+        // SAFETY: `room` left the cursor at a free word of the active segment.
+        unsafe { self.append(kind, id, delta.into(), tick) };
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(super) fn leave_cold(&mut self, kind: Kind, id: u32, tick: u64) {
+        if self.unhide(id) {
+            return;
+        }
+        // A first event that leaves: the frames walked while attaching hold it.
+        if self.cold.ring.is_none() && self.room(1, tick, false).is_none() {
+            return;
+        }
+        let known = self.stack_room();
+        if self.depth <= known {
+            // What is above the frame that is left was left unseen (a hook that was
+            // taken from us, a fiber switch): readers drop it by the same rule.
+            let open = (0..self.depth).rev().find(|&index| self.frame_at(index).id() == id);
+            let Some(index) = open else { return };
+            if index + 1 != self.depth {
+                // SAFETY: a writer with a ring.
+                unsafe { self.set_depth(index + 1) };
+            }
+        }
+        if self.depth == 0 {
+            return;
+        }
+        let Some((delta, tick)) = self.room(1, tick, false) else { return };
+        // SAFETY: `room` left the cursor at a free word of the active segment.
+        unsafe { self.append(kind, id, delta.into(), tick) };
+        // SAFETY: `room` gave a ring.
+        unsafe { self.set_depth(self.depth - 1) };
+        if self.depth <= known {
+            self.cold.stack_refused = false;
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(super) fn point_cold(&mut self, kind: Kind, id: u32, tick: u64) {
+        if !self.cold.hidden.is_empty() {
+            return;
+        }
+        let Some((delta, tick)) = self.room(1, tick, false) else { return };
+        if self.depth != 0 {
+            // SAFETY: `room` left the cursor at a free word of the active segment.
+            unsafe { self.append(kind, id, delta.into(), tick) };
+        }
+    }
+
+    /// Appends a long record; at most 255 payload words are stored.
+    #[cold]
+    #[inline(never)]
+    pub fn long(&mut self, subkind: u8, flags: u16, payload: &[u64]) {
+        let payload = &payload[..payload.len().min(255)];
+        let tick = self.ticks.now();
+        let Some((delta, tick)) = self.room(1 + payload.len(), tick, false) else { return };
+        for (i, &word) in payload.iter().enumerate() {
+            // SAFETY: `room` left this many free words behind the cursor.
+            let cell = unsafe { &*self.cursor.wrapping_add(1 + i) };
+            cell.store(word, Ordering::Relaxed);
+        }
+        let header = Word::long(subkind, payload.len() as u8, flags, delta);
+        // The header goes last: a reader that sees it sees the payload.
+        // SAFETY: `room` left the cursor at a free word of the active segment.
+        let cell = unsafe { &*self.cursor };
+        cell.store(header.0, Ordering::Release);
+        self.cursor = self.cursor.wrapping_add(1 + payload.len());
+        self.last_tick = tick;
+        self.cold.unnumbered += payload.len() as u64;
+        if flags & UNNUMBERED != 0 {
+            self.cold.unnumbered += 1;
+        }
+    }
+
+    /// Whether the innermost frame is one that is recorded.
+    pub fn is_recording_here(&self) -> bool {
+        self.cold.hidden.is_empty() && (self.depth != 0 || self.cold.ring.is_none())
+    }
+
+    /// Makes room for `words` at `tick`, attaching, changing the segment or
+    /// extending the clock as needed. Gives the delta to store and the tick it
+    /// leads to; none where the event cannot be recorded.
+    fn room(&mut self, words: usize, tick: u64, entering: bool) -> Option<(u32, u64)> {
+        if self.cold.ring.is_none() {
+            let attach = self.cold.helpers.attach;
+            if !attach(self, entering) {
+                return None;
+            }
+        }
+        // The counters of two cores may differ by a few ticks: time never runs back.
+        let tick = tick.max(self.last_tick);
+        let long_ago = tick - self.last_tick > u64::from(u32::MAX);
+        if self.free_words() < words + usize::from(long_ago) {
+            self.seal();
+            self.begin_segment(tick);
+        } else if self.cursor >= self.limit && self.cold.hidden.is_empty() {
+            self.do_chores();
+        }
+        let delta = tick - self.last_tick;
+        let Ok(delta) = u32::try_from(delta) else {
+            // SAFETY: a word more than asked for is free, see above.
+            let cell = unsafe { &*self.cursor };
+            cell.store(Word::extend(delta).0, Ordering::Release);
+            self.cursor = self.cursor.wrapping_add(1);
+            self.cold.unnumbered += 1;
+            self.last_tick = tick;
+            return Some((0, tick));
+        };
+        Some((delta, tick))
+    }
+
+    fn free_words(&self) -> usize {
+        (self.cold.end as usize).saturating_sub(self.cursor as usize) / 8
+    }
+
+    fn words_here(&self) -> usize {
+        (self.cursor as usize).saturating_sub(self.cold.body as usize) / 8
+    }
+
+    fn records_here(&self) -> u64 {
+        self.words_here() as u64 - self.cold.unnumbered
+    }
+
+    fn seal(&mut self) {
+        if let Some(place) = self.cold.place.take() {
+            let records = self.records_here();
+            place.seal(self.cold.body_index, self.words_here(), records, self.last_tick);
+            self.cold.first_record += records;
+        }
+    }
+
+    fn begin_segment(&mut self, tick: u64) {
+        let (frames, outer) = self.keyframe();
+        let depth = u32::try_from(self.depth).unwrap_or(u32::MAX);
+        let cpu_ns = thread_cpu_ns(self.cold.tid);
+        let cold = &mut self.cold;
+        let Some(ring) = &mut cold.ring else { return };
+        let Some((place, lap)) = ring.next_place() else { return };
+        let body = place.begin(&Opening {
+            lap,
+            serial: ring.serial(),
+            first_record: cold.first_record,
+            base_tick: tick,
+            cpu_ns,
+            depth,
+            frames: &frames,
+            outer,
+            lost: (0, Cause::Unknown),
+        });
+        ring.header().put(ring_field::HEAD, lap);
+        let words = place.from(body);
+        cold.place = Some(place);
+        cold.body_index = body;
+        cold.body = words.as_ptr();
+        cold.end = words.as_ptr_range().end;
+        cold.unnumbered = 0;
+        self.cursor = cold.body;
+        self.last_tick = tick;
+        self.rearm();
+    }
+
+    /// Sets the place at which the hot path has to stop next.
+    fn rearm(&mut self) {
+        let chore = CHORES.get(self.cold.chores).map(|&after| self.cold.body.wrapping_add(after));
+        self.limit = match chore {
+            _ if !self.cold.hidden.is_empty() => ptr::null(),
+            Some(soon) if soon < self.cold.end => soon.max(self.cursor),
+            _ => self.cold.end,
+        };
+    }
+
+    fn do_chores(&mut self) {
+        if self.cold.chores < CHORES.len() {
+            self.cold.chores += 1;
+            if let Some(name) = (self.cold.helpers.name)() {
+                self.set_name(&name);
+            }
+        }
+        self.rearm();
+    }
+
+    /// The frames of a keyframe (outermost first), and how many are outermost ones.
+    fn keyframe(&self) -> (Vec<Frame>, u32) {
+        let outer = self.depth.min(OUTER_MAX);
+        let inner = (self.depth - outer).min(INNER_MAX);
+        let indices = (0..outer).chain(self.depth - inner..self.depth);
+        (indices.map(|index| self.frame_at(index)).collect(), outer as u32)
+    }
+
+    /// A frame of the shadow stack; an unknown one past what the stack could hold.
+    fn frame_at(&self, index: usize) -> Frame {
+        if index >= self.stack_room() {
+            return Frame::UNKNOWN;
+        }
+        // SAFETY: below what the stack can hold.
+        let (start, word) = unsafe { self.frame(index) };
+        Frame { tick: start.load(Ordering::Relaxed), word: word.load(Ordering::Relaxed) as u32 }
+    }
+
+    fn stack_room(&self) -> usize {
+        self.cold.ring.as_ref().map_or(0, |ring| ring.stack().1)
+    }
+
+    fn use_stack(&mut self) {
+        if let Some(ring) = &self.cold.ring {
+            let (words, frames) = ring.stack();
+            self.stack = words.as_ptr();
+            self.capacity = frames.min(self.cold.max_depth);
+        }
+    }
+
+    fn grow_stack(&mut self) -> bool {
+        if self.cold.stack_refused {
+            return false;
+        }
+        let depth = self.depth;
+        let grown = self.cold.ring.as_mut().is_some_and(|ring| ring.grow_stack(depth));
+        self.cold.stack_refused = !grown;
+        self.use_stack();
+        grown
+    }
+
+    /// A frame deeper than `--max-depth`: only its id is kept, to know its exit.
+    fn hide(&mut self, id: u32) {
+        self.cold.hidden.push(id);
+        self.rearm();
+    }
+
+    /// Whether an exit belongs to a hidden frame; takes it off.
+    fn unhide(&mut self, id: u32) -> bool {
+        if self.cold.hidden.is_empty() {
+            return false;
+        }
+        let Some(index) = self.cold.hidden.iter().rposition(|&hidden| hidden == id) else {
+            // Not one of them: where it is the frame below, they were left unseen.
+            let top = self.depth.checked_sub(1).map(|top| self.frame_at(top).id());
+            if top == Some(id) {
+                self.cold.hidden.clear();
+                self.rearm();
+                return false;
+            }
+            return true;
+        };
+        self.cold.hidden.truncate(index);
+        self.rearm();
+        true
+    }
+
+    /// The frames that a child process inherits: all were entered before it began.
+    pub fn inherited_frames(&self) -> Vec<Frame> {
+        let began = |frame: Frame| Frame { word: frame.word | BEGAN_BEFORE, ..frame };
+        self.frames().into_iter().map(began).filter(|frame| frame.word & ID_MASK != 0).collect()
+    }
+}
