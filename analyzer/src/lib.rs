@@ -18,5 +18,7 @@ pub mod filter;
 pub mod json;
 pub mod mmap;
 pub mod model;
+pub mod query;
 pub mod time;
 pub mod trace;
+pub mod tui;

@@ -1,0 +1,3 @@
+//! Questions asked of a trace, each answered with plain data.
+
+pub mod timeline;
