@@ -1,0 +1,271 @@
+//! A source of invented calls, for tests: everything by plain loops over a list.
+
+use std::sync::Arc;
+
+use crate::query::timeline::{Flags, Gap, Lane, Raster};
+
+use super::source::{
+    Density, Ended, Find, FunctionRow, Functions, Label, LaneAsk, LaneInfo, Overview, Selected,
+    Source, State, Step,
+};
+use super::theme::Tint;
+use super::worker::Ticket;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Call {
+    pub lane: usize,
+    pub depth: u32,
+    pub symbol: u32,
+    pub start: i64,
+    pub end: i64,
+    pub flags: Flags,
+}
+
+pub struct Invented {
+    pub overview: Overview,
+    /// In order of their ends.
+    pub calls: Vec<Call>,
+}
+
+impl Invented {
+    /// Calls of lanes named `names`; labels are `module.name` texts, by symbol.
+    pub fn new(names: &[&str], labels: &[&str], mut calls: Vec<Call>) -> Invented {
+        calls.sort_by_key(|call| (call.end, std::cmp::Reverse(call.depth)));
+        let end = calls.iter().map(|call| call.end).max().unwrap_or(1);
+        let lanes = names.iter().enumerate().map(|(lane, name)| LaneInfo {
+            serial: lane as u64 + 1,
+            pid: 100,
+            name: (*name).to_owned(),
+            events: 2 * calls.iter().filter(|call| call.lane == lane).count() as u64,
+            lost: 0,
+            overwritten: 0,
+            range: (0, end),
+            deepest: calls.iter().filter(|c| c.lane == lane).map(|c| c.depth + 1).max().unwrap_or(0),
+            gaps: Vec::new(),
+        });
+        let label = |(id, text): (usize, &&str)| {
+            let (module, name) = text.rsplit_once('.').unwrap_or(("", text));
+            let c = module == "builtins";
+            Label {
+                name: name.to_owned(),
+                module: module.to_owned(),
+                place: if c { String::new() } else { format!("src/{module}.py:{}", 10 + id) },
+                tint: Tint::of(module.as_bytes(), name.as_bytes(), c),
+                c,
+            }
+        };
+        let overview = Overview {
+            file: "trace.bin".to_owned(),
+            state: State::Finished,
+            processes: 1,
+            events: 2 * calls.len() as u64,
+            lost: 0,
+            overwritten: 0,
+            problems: 0,
+            begin: 0,
+            end,
+            tail: end - end / 4,
+            lanes: lanes.collect(),
+            labels: Arc::new(labels.iter().enumerate().map(label).collect()),
+        };
+        Invented { overview, calls }
+    }
+
+    /// Two threads of a little server: requests, a query that fails, many tiny calls.
+    pub fn server() -> Invented {
+        const MS: i64 = 1_000_000;
+        let labels = [
+            "(unknown)", "main.serve", "app.handle", "app.parse", "db.query", "db.exec",
+            "app.render", "json.dumps", "builtins.len", "worker.run", "worker.job", "http.fetch",
+        ];
+        let mut calls = Vec::new();
+        let mut add = |lane, depth, symbol, start: i64, end: i64, flags| {
+            calls.push(Call { lane, depth, symbol, start, end, flags });
+        };
+        let plain = Flags::default();
+        let raised = Flags { unwound: true, ..plain };
+        add(0, 0, 1, 0, 1_000 * MS, Flags { began_before: true, open: true, ..plain });
+        for i in 0..6 {
+            let at = i * 160 * MS;
+            add(0, 1, 2, at, at + 140 * MS, plain);
+            add(0, 2, 3, at + MS, at + 24 * MS, plain);
+            for k in 0..200 {
+                let tiny = at + 2 * MS + k * 100_000;
+                add(0, 3, 8, tiny, tiny + 60_000, plain);
+            }
+            add(0, 2, 4, at + 30 * MS, at + 90 * MS, if i == 3 { raised } else { plain });
+            add(0, 3, 5, at + 32 * MS, at + 88 * MS, if i == 3 { raised } else { plain });
+            add(0, 2, 6, at + 95 * MS, at + 138 * MS, plain);
+            add(0, 3, 7, at + 100 * MS, at + 130 * MS, plain);
+        }
+        add(1, 0, 9, 300 * MS, 900 * MS, plain);
+        add(1, 1, 10, 310 * MS, 600 * MS, plain);
+        add(1, 2, 11, 400 * MS, 590 * MS, plain);
+        add(1, 1, 10, 650 * MS, 890 * MS, plain);
+        Invented::new(&["MainThread", "worker-1"], &labels, calls)
+    }
+
+    /// Hides the history of a lane before a time, as a flight ring does.
+    pub fn gap(mut self, lane: usize, gap: Gap) -> Invented {
+        self.overview.lanes[lane].gaps.push(gap);
+        self
+    }
+
+    fn selected(&self, call: &Call) -> Selected {
+        let mut callers: Vec<&Call> = self
+            .calls
+            .iter()
+            .filter(|c| c.lane == call.lane && c.depth < call.depth)
+            .filter(|c| c.start <= call.start && call.end <= c.end)
+            .collect();
+        callers.sort_by_key(|c| c.depth);
+        let ended = match call.flags {
+            Flags { open: true, .. } => Ended::Open,
+            Flags { unwound: true, .. } => Ended::Unwound,
+            _ => Ended::Returned,
+        };
+        let children = self.children(call);
+        let inside: i64 = children.iter().map(|c| c.end - c.start).sum();
+        Selected {
+            lane: call.lane,
+            depth: call.depth,
+            symbol: call.symbol,
+            key: call.start as u64,
+            start: call.start,
+            end: call.end,
+            self_ns: Some((call.end - call.start - inside) as u64),
+            children: Some(children.len() as u64),
+            began_before: call.flags.began_before,
+            ended,
+            callers: callers.iter().map(|c| Some(c.symbol)).collect(),
+            raised: None,
+        }
+    }
+
+    fn children(&self, call: &Call) -> Vec<&Call> {
+        let inside = |c: &&Call| {
+            c.lane == call.lane && c.depth == call.depth + 1 && call.start <= c.start && c.end <= call.end
+        };
+        let mut children: Vec<&Call> = self.calls.iter().filter(inside).collect();
+        children.sort_by_key(|c| c.start);
+        children
+    }
+
+    fn step(&self, from: &Selected, step: Step) -> Option<&Call> {
+        let of_lane = || self.calls.iter().filter(|c| c.lane == from.lane);
+        let me = of_lane().find(|c| c.depth == from.depth && c.start as u64 == from.key)?;
+        let parent = || {
+            of_lane().find(|c| c.depth + 1 == me.depth && c.start <= me.start && me.end <= c.end)
+        };
+        match step {
+            Step::Parent => parent(),
+            Step::FirstChild => self.children(me).first().copied(),
+            Step::HeaviestChild => self.children(me).into_iter().max_by_key(|c| c.end - c.start),
+            Step::PreviousSibling => {
+                self.children(parent()?).into_iter().rfind(|c| c.start < me.start)
+            }
+            Step::NextSibling => self.children(parent()?).into_iter().find(|c| c.start > me.start),
+            Step::Previous => of_lane()
+                .filter(|c| (c.start, c.depth) < (me.start, me.depth))
+                .max_by_key(|c| (c.start, c.depth)),
+            Step::Next => of_lane()
+                .filter(|c| (c.start, c.depth) > (me.start, me.depth))
+                .min_by_key(|c| (c.start, c.depth)),
+        }
+    }
+}
+
+impl Source for Invented {
+    fn overview(&self) -> Overview {
+        self.overview.clone()
+    }
+
+    fn lane(&self, ask: LaneAsk, _: &Ticket, emit: &mut dyn FnMut(Lane)) {
+        // Raster times are unsigned: the invented ones are moved past any negative edge.
+        const MOVED: i64 = 1 << 60;
+        let edges = (0..=i64::from(ask.grid.cols)).map(|c| (ask.grid.edge(c) + MOVED) as u64);
+        let mut raster = Raster::new(ask.grid, edges.collect(), ask.depth, ask.rows);
+        for call in self.calls.iter().filter(|call| call.lane == ask.lane) {
+            let (start, end) = ((call.start + MOVED) as u64, (call.end + MOVED) as u64);
+            raster.call(call.depth, call.symbol, start, end, call.flags);
+            if call.depth == 0 {
+                raster.busy(start, end);
+            }
+        }
+        emit(raster.finish(false, |t| t as i64 - MOVED));
+    }
+
+    fn density(&self, cols: u16, _: &Ticket) -> Vec<Density> {
+        let mut out = vec![Density::default(); usize::from(cols)];
+        let last = out.len() - 1;
+        for call in &self.calls {
+            let at = (call.end * i64::from(cols) / self.overview.end) as usize;
+            out[at.min(last)].events += 2;
+            out[at.min(last)].exception |= call.flags.unwound;
+        }
+        out
+    }
+
+    fn functions(&self, from: i64, to: i64, _: &Ticket) -> Option<Functions> {
+        let mut rows: Vec<FunctionRow> = Vec::new();
+        for symbol in 0..self.overview.labels.len() as u32 {
+            let mine = self.calls.iter().filter(|c| c.symbol == symbol);
+            let mine: Vec<&Call> = mine.filter(|c| c.start < to && c.end > from).collect();
+            let longest = mine.iter().map(|c| (c.end - c.start) as u64).max();
+            let Some(longest) = longest else { continue };
+            let clipped = |c: &Call| (c.end.min(to) - c.start.max(from)).max(0) as u64;
+            let inside = |c: &Call| self.children(c).iter().map(|k| clipped(k)).sum::<u64>();
+            rows.push(FunctionRow {
+                symbol,
+                calls: mine.len() as u64,
+                self_ns: mine.iter().map(|c| clipped(c) - inside(c)).sum(),
+                total_ns: mine.iter().map(|c| clipped(c)).sum(),
+                p50_ns: Some(longest),
+                p99_ns: Some(longest),
+                max_ns: Some(longest),
+            });
+        }
+        Some(Functions { range: (from, to), rows, complete: true })
+    }
+
+    fn find(&self, find: &Find, _: &Ticket) -> Option<Selected> {
+        let by_length = |c: &&Call| c.end - c.start;
+        let found = match find {
+            Find::At { lane, from, to, depth } => self
+                .calls
+                .iter()
+                .filter(|c| c.lane == *lane && c.depth <= *depth && c.start < *to && c.end > *from)
+                .max_by_key(|c| (c.depth, c.end - c.start)),
+            Find::Step { from, step } => self.step(from, *step),
+            Find::Last { lane } => {
+                self.calls.iter().filter(|c| c.lane == *lane && c.flags.open).max_by_key(|c| c.depth)
+            }
+            Find::Longest { symbol, from, to } => self
+                .calls
+                .iter()
+                .filter(|c| c.symbol == *symbol && c.start < *to && c.end > *from)
+                .max_by_key(by_length),
+            Find::Match { symbols, ns, forward } => {
+                let hits = self.calls.iter().filter(|c| symbols.contains(&c.symbol));
+                if *forward {
+                    hits.filter(|c| c.start > *ns).min_by_key(|c| c.start)
+                } else {
+                    hits.filter(|c| c.start < *ns).max_by_key(|c| c.start)
+                }
+            }
+            Find::Exception { ns, forward } => {
+                let raised = self.calls.iter().filter(|c| c.flags.unwound);
+                if *forward {
+                    raised.filter(|c| c.end > *ns).min_by_key(|c| c.end)
+                } else {
+                    raised.filter(|c| c.end < *ns).max_by_key(|c| c.end)
+                }
+            }
+        };
+        found.map(|call| self.selected(call))
+    }
+
+    fn refresh(&self, _: &Ticket) -> Option<Arc<dyn Source>> {
+        None
+    }
+}

@@ -1,0 +1,248 @@
+//! What the screens are drawn from: plain data, and the questions that workers answer with it.
+//!
+//! Screens know no trace, only this seam; a trace stands behind it in the program, a handful of
+//! invented calls in the tests.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::query::timeline::{Gap, Grid, Lane};
+
+use super::theme::Tint;
+use super::worker::Ticket;
+
+/// A function's names as they are shown: escaped, so that nothing in them moves the cursor.
+#[derive(Clone, Debug)]
+pub struct Label {
+    /// Qualified name.
+    pub name: String,
+    /// Module, empty if unknown.
+    pub module: String,
+    /// `file:line` of the definition, empty for C functions.
+    pub place: String,
+    /// Its colour.
+    pub tint: Tint,
+    /// Whether it is a C function.
+    pub c: bool,
+}
+
+/// Whether the recording goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// All of its processes ended clean.
+    Finished,
+    /// A process is being recorded.
+    Live,
+    /// A process was killed.
+    Dead,
+    /// It cannot be judged from here.
+    Unknown,
+}
+
+/// One lane, a thread and a fiber.
+#[derive(Clone, Debug)]
+pub struct LaneInfo {
+    /// The thread's serial.
+    pub serial: u64,
+    /// The process's id.
+    pub pid: u32,
+    /// The thread's name, escaped.
+    pub name: String,
+    /// Events.
+    pub events: u64,
+    /// Events lost.
+    pub lost: u64,
+    /// Events that a flight ring overwrote.
+    pub overwritten: u64,
+    /// First and last nanosecond of which there are records.
+    pub range: (i64, i64),
+    /// Greatest number of frames open at once; 0 where it is not known without decoding.
+    pub deepest: u32,
+    /// Where there is no history, in order of time.
+    pub gaps: Vec<Gap>,
+}
+
+/// What the header tells, and what everything else hangs on.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// The file's name, escaped.
+    pub file: String,
+    /// Whether it goes on.
+    pub state: State,
+    /// Number of processes.
+    pub processes: usize,
+    /// Number of events.
+    pub events: u64,
+    /// Number of lost events.
+    pub lost: u64,
+    /// Number of overwritten events.
+    pub overwritten: u64,
+    /// Number of damaged places in the file.
+    pub problems: usize,
+    /// First nanosecond.
+    pub begin: i64,
+    /// First nanosecond after the last.
+    pub end: i64,
+    /// Where the last few hundred events begin: what a killed program is first shown by.
+    pub tail: i64,
+    /// The lanes, in the order of the screen.
+    pub lanes: Vec<LaneInfo>,
+    /// By symbol id.
+    pub labels: Arc<Vec<Label>>,
+}
+
+/// A call that was found, for the selection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selected {
+    /// Index of its lane.
+    pub lane: usize,
+    /// Number of frames around it.
+    pub depth: u32,
+    /// Its function.
+    pub symbol: u32,
+    /// The tick at which it began: with lane and depth, its identity.
+    pub key: u64,
+    /// When it began, in nanoseconds since the trace did.
+    pub start: i64,
+    /// When it ended, or the lane's last moment if it did not.
+    pub end: i64,
+    /// Time in it and not in calls that it made, where that was counted.
+    pub self_ns: Option<u64>,
+    /// Calls that it made itself, where they were counted.
+    pub children: Option<u64>,
+    /// Whether its beginning was not recorded.
+    pub began_before: bool,
+    /// How it ended.
+    pub ended: Ended,
+    /// Its callers, outermost first; `None` for a stretch that nobody knows any more.
+    pub callers: Vec<Option<u32>>,
+    /// What was raised, where the search was for an exception: type and message, escaped.
+    pub raised: Option<String>,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It returned.
+    Returned,
+    /// It was left by an exception.
+    Unwound,
+    /// A generator gave a value and waits.
+    Yielded,
+    /// It was open at the end of the lane's records.
+    Open,
+    /// Its end was not recorded.
+    Unknown,
+}
+
+/// A step from one call to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// To its caller.
+    Parent,
+    /// To the first call that it made.
+    FirstChild,
+    /// To the longest call that it made.
+    HeaviestChild,
+    /// To the call before it with the same parent.
+    PreviousSibling,
+    /// To the call after it with the same parent.
+    NextSibling,
+    /// To the call that began before it.
+    Previous,
+    /// To the call that began after it.
+    Next,
+}
+
+/// Which call is asked for.
+#[derive(Clone, Debug)]
+pub enum Find {
+    /// In a lane, what was open within `[from, to)`, no deeper than `depth`: the deepest, and of
+    /// these the longest.
+    At { lane: usize, from: i64, to: i64, depth: u32 },
+    /// From a call to another.
+    Step { from: Box<Selected>, step: Step },
+    /// The innermost frame open at the end of a lane.
+    Last { lane: usize },
+    /// The longest call of a function within `[from, to)`.
+    Longest { symbol: u32, from: i64, to: i64 },
+    /// The next call of one of these functions that began after `ns`, or the last before it.
+    Match { symbols: Arc<HashSet<u32>>, ns: i64, forward: bool },
+    /// The next exception after `ns`, or the last before it.
+    Exception { ns: i64, forward: bool },
+}
+
+/// The figures of one function within the asked range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionRow {
+    /// The function.
+    pub symbol: u32,
+    /// First entries.
+    pub calls: u64,
+    /// Time as the innermost function.
+    pub self_ns: u64,
+    /// Time on the stack at least once.
+    pub total_ns: u64,
+    /// Of spans that ended in the range, if any did.
+    pub p50_ns: Option<u64>,
+    /// As above.
+    pub p99_ns: Option<u64>,
+    /// As above.
+    pub max_ns: Option<u64>,
+}
+
+/// The function table of a range.
+#[derive(Clone, Debug)]
+pub struct Functions {
+    /// The range, `[from, to)`.
+    pub range: (i64, i64),
+    /// Its functions, in no order.
+    pub rows: Vec<FunctionRow>,
+    /// Whether nothing is missing in the range.
+    pub complete: bool,
+}
+
+/// What a column of the minimap shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Density {
+    /// Events in all lanes.
+    pub events: u64,
+    /// Whether an exception passed here.
+    pub exception: bool,
+}
+
+/// Which cells of a lane are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneAsk {
+    /// Index of the lane.
+    pub lane: usize,
+    /// The columns.
+    pub grid: Grid,
+    /// Depth of the first row.
+    pub depth: u32,
+    /// Number of rows.
+    pub rows: u32,
+}
+
+/// Answers questions. Every method may be slow and is called on a worker; each looks at its
+/// ticket now and then and gives up when that was cancelled.
+pub trait Source: Send + Sync {
+    /// Everything that is known without decoding records.
+    fn overview(&self) -> Overview;
+
+    /// The cells of a lane, given to `emit`: a first picture at once, and a better one later
+    /// where the first was not exact.
+    fn lane(&self, ask: LaneAsk, ticket: &Ticket, emit: &mut dyn FnMut(Lane));
+
+    /// The whole trace in `cols` columns.
+    fn density(&self, cols: u16, ticket: &Ticket) -> Vec<Density>;
+
+    /// The functions of `[from, to)`; `None` if cancelled.
+    fn functions(&self, from: i64, to: i64, ticket: &Ticket) -> Option<Functions>;
+
+    /// Finds a call; `None` if there is none.
+    fn find(&self, find: &Find, ticket: &Ticket) -> Option<Selected>;
+
+    /// What the recording has become, if it went on.
+    fn refresh(&self, ticket: &Ticket) -> Option<Arc<dyn Source>>;
+}

@@ -1,0 +1,5 @@
+//! Whole screens, painted off-screen from an invented trace.
+
+mod bytes;
+mod screens;
+mod script;

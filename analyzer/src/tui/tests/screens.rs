@@ -1,0 +1,86 @@
+use crate::query::timeline::{Gap, GapKind};
+use crate::tui::caps::{Caps, Colors};
+use crate::tui::invented::Invented;
+use crate::tui::source::State;
+
+use super::script::{Driven, TRUE};
+
+#[test]
+fn timeline_at_every_size() {
+    for size in [(40, 10), (80, 24), (120, 40)] {
+        let screen = Driven::new(Invented::server(), size, TRUE);
+        insta::assert_snapshot!(format!("timeline_{}x{}", size.0, size.1), screen.text());
+    }
+}
+
+#[test]
+fn a_selected_call_with_its_details() {
+    let mut screen = Driven::new(Invented::server(), (80, 24), TRUE);
+    screen.keys("/exec<Enter>f");
+    insta::assert_snapshot!(screen.text());
+}
+
+#[test]
+fn zoomed_in_on_a_call() {
+    let mut screen = Driven::new(Invented::server(), (80, 24), TRUE);
+    screen.keys("/parse<Enter><Enter><Esc>");
+    insta::assert_snapshot!(screen.text());
+}
+
+#[test]
+fn in_ascii_without_colours() {
+    let caps = Caps { colors: Colors::None, ascii: true };
+    let screen = Driven::new(Invented::server(), (80, 24), caps);
+    let text = screen.text();
+    assert!(text.is_ascii(), "{text}");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_flight_recording_shows_where_history_begins() {
+    let ms = 1_000_000;
+    let gap = |end, kind, events| Gap { start: 0, end, kind, events };
+    let mut source = Invented::server()
+        .gap(0, gap(400 * ms, GapKind::Overwritten, 51_204))
+        .gap(1, gap(300 * ms, GapKind::NotBegun, 0));
+    source.calls.retain(|call| call.lane == 1 || call.end > 400 * ms);
+    source.overview.overwritten = 51_204;
+    source.overview.state = State::Dead;
+    let mut screen = Driven::new(source, (80, 24), TRUE);
+    insta::assert_snapshot!("killed_at_its_last_moment", screen.text());
+    screen.keys("0");
+    insta::assert_snapshot!("killed_whole", screen.text());
+}
+
+#[test]
+fn functions_at_every_size() {
+    for size in [(40, 10), (80, 24), (120, 40)] {
+        let mut screen = Driven::new(Invented::server(), size, TRUE);
+        screen.keys("2");
+        insta::assert_snapshot!(format!("functions_{}x{}", size.0, size.1), screen.text());
+    }
+}
+
+#[test]
+fn help_over_the_timeline() {
+    let mut screen = Driven::new(Invented::server(), (120, 40), TRUE);
+    screen.keys("?");
+    insta::assert_snapshot!(screen.text());
+    screen.keys("q");
+    assert!(!screen.quit && screen.model.overlays.is_empty());
+}
+
+#[test]
+fn too_small_says_so_and_still_quits() {
+    let mut screen = Driven::new(Invented::server(), (39, 10), TRUE);
+    assert!(screen.text().starts_with("terminal too small"));
+    screen.keys("q");
+    assert!(screen.quit);
+}
+
+#[test]
+fn the_last_moment_has_no_more_than_it_shows() {
+    let empty = Invented::new(&[], &["(unknown)"], Vec::new());
+    let screen = Driven::new(empty, (80, 24), TRUE);
+    assert!(screen.text().contains("0 threads"));
+}

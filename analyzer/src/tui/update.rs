@@ -1,0 +1,208 @@
+//! `update`: a message changes the model and may ask for effects. Pure: no I/O, no clock.
+
+mod answers;
+mod camera;
+mod mouse;
+mod prompt;
+mod select;
+mod table;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+use super::keys::{self, Command};
+use super::layout::Layout;
+use super::model::{Ask, Model, Overlay, Pending, View};
+use super::msg::{Effect, Msg};
+use super::source::{Find, LaneAsk, State, Step};
+use super::worker::{Job, Slot};
+
+/// Changes the model as a message demands, and says what is to be done.
+pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    match msg {
+        Msg::Key(event) => key(model, event, &mut effects),
+        Msg::Mouse(event) => mouse::mouse(model, event, &mut effects),
+        Msg::Paste(text) => prompt::paste(model, &text),
+        Msg::Resize(width, height) => model.size = (width, height),
+        Msg::Tick => {
+            if model.live() && !model.pending.get(&Slot::Refresh).is_some_and(|p| p.open) {
+                ask(model, Job::Refresh, &mut effects);
+            }
+        }
+        Msg::Answer { slot, generation, answer, last } => {
+            let fresh = model.pending.get_mut(&slot).filter(|p| p.generation == generation);
+            if let Some(pending) = fresh {
+                pending.open = !last;
+                answers::answer(model, slot, *answer, &mut effects);
+            }
+        }
+        Msg::Progress { slot, generation, done, total } => {
+            let fresh = model.pending.get_mut(&slot).filter(|p| p.generation == generation);
+            if let Some(pending) = fresh {
+                pending.progress = Some((done, total));
+            }
+        }
+        Msg::Failed { slot, generation } => {
+            let fresh = model.pending.get_mut(&slot).filter(|p| p.generation == generation);
+            if let Some(pending) = fresh {
+                pending.open = false;
+                model.alarm(format!("an error in rtrace-view: {slot:?} could not be computed"));
+            }
+        }
+        Msg::Terminate(signal) => effects.push(Effect::Quit(Some(signal))),
+        Msg::Stop => effects.push(Effect::Suspend),
+    }
+    settle(model, &mut effects);
+    effects
+}
+
+/// What a new model needs: its cells, and of a killed program the frame in which it was.
+pub fn open(model: &mut Model) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    if model.overview.state == State::Dead && !model.overview.lanes.is_empty() {
+        ask(model, Job::Find(Find::Last { lane: 0 }), &mut effects);
+    }
+    settle(model, &mut effects);
+    effects
+}
+
+/// Asks a worker; what was asked before in the same slot is forgotten.
+fn ask(model: &mut Model, job: Job, effects: &mut Vec<Effect>) {
+    model.generation += 1;
+    let generation = model.generation;
+    model.pending.insert(job.slot(), Pending { generation, open: true, progress: None });
+    effects.push(Effect::Ask(job, generation));
+}
+
+/// After every message: the camera fits the screen, and what the screen needs has been asked.
+fn settle(model: &mut Model, effects: &mut Vec<Effect>) {
+    if Layout::too_small(model.size) {
+        return;
+    }
+    let layout = Layout::of(model);
+    model.camera.resize(layout.flame_cols());
+    let version = model.version;
+    for place in &layout.lanes {
+        let (grid, depth) = (model.camera.grid(), place.depth);
+        let wanted = LaneAsk { lane: place.lane, grid, depth, rows: u32::from(place.rows) };
+        if model.asked.lanes.get(&place.lane) != Some(&(wanted, version)) {
+            model.asked.lanes.insert(place.lane, (wanted, version));
+            ask(model, Job::Lane(wanted), effects);
+        }
+    }
+    let cols = layout.minimap.width;
+    if layout.minimap.height > 0 && model.asked.density != Some((cols, version)) {
+        model.asked.density = Some((cols, version));
+        ask(model, Job::Density { cols }, effects);
+    }
+    if model.view == View::Functions {
+        table::settle(model, effects);
+    }
+}
+
+fn key(model: &mut Model, event: KeyEvent, effects: &mut Vec<Effect>) {
+    // Terminals with the kitty protocol, and Windows, also tell of releases.
+    if event.kind == KeyEventKind::Release {
+        return;
+    }
+    model.status = None;
+    let interrupt = event.code == KeyCode::Char('c') && event.modifiers == KeyModifiers::CONTROL;
+    if interrupt {
+        effects.push(Effect::Quit(None));
+        return;
+    }
+    if Layout::too_small(model.size) {
+        if event.code == KeyCode::Char('q') {
+            effects.push(Effect::Quit(None));
+        }
+        return;
+    }
+    match model.overlays.last_mut() {
+        Some(Overlay::Prompt(_)) => prompt::key(model, event, effects),
+        Some(Overlay::Help(top)) => {
+            match event.code {
+                KeyCode::Char('j') | KeyCode::Down => *top += 1,
+                KeyCode::Char('k') | KeyCode::Up => *top = top.saturating_sub(1),
+                KeyCode::PageDown | KeyCode::Char(' ') => *top += 10,
+                KeyCode::PageUp => *top = top.saturating_sub(10),
+                KeyCode::Char('q' | '?') | KeyCode::Esc => drop(model.overlays.pop()),
+                _ => {}
+            }
+            let lines = super::view::help::lines(model.view, model.size).len();
+            if let Some(Overlay::Help(top)) = model.overlays.last_mut() {
+                *top = (*top).min(lines.saturating_sub(1));
+            }
+        }
+        None => match keys::resolve(model.view, &event) {
+            Some(command) => run(model, command, effects),
+            None => model.say(format!("{} is not bound here; ? lists the keys", keys::name(&event))),
+        },
+    }
+}
+
+fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
+    use Command as C;
+    let centred = std::mem::take(&mut model.centred);
+    match command {
+        C::Show(view) => model.view = view,
+        C::Help => model.overlays.push(Overlay::Help(0)),
+        C::Back if model.view == View::Timeline => effects.push(Effect::Quit(None)),
+        C::Back => model.view = View::Timeline,
+        C::Cancel => cancel(model),
+        C::QuitNow => effects.push(Effect::Quit(None)),
+        C::Search => prompt::open(model, Ask::Search),
+        C::Goto => prompt::open(model, Ask::Goto),
+        C::NextHit => select::hit(model, true, effects),
+        C::PreviousHit => select::hit(model, false, effects),
+        C::NextException => select::exception(model, true, effects),
+        C::PreviousException => select::exception(model, false, effects),
+        C::ToggleDetails => model.details = !model.details,
+        C::Redraw => effects.push(Effect::Redraw),
+        C::Suspend => effects.push(Effect::Suspend),
+        C::Hold => hold(model),
+        C::ZoomIn | C::ZoomOut | C::PanLeft | C::PanRight | C::ScreenLeft | C::ScreenRight
+        | C::Whole | C::Start | C::End => camera::run(model, command),
+        C::Focus => camera::focus(model, centred),
+        C::FitSelection => camera::fit_selection(model),
+        C::PreviousSibling => select::step(model, Step::PreviousSibling, effects),
+        C::NextSibling => select::step(model, Step::NextSibling, effects),
+        C::Parent => select::step(model, Step::Parent, effects),
+        C::Child => select::step(model, Step::FirstChild, effects),
+        C::HeaviestChild => select::step(model, Step::HeaviestChild, effects),
+        C::PreviousCall => select::step(model, Step::Previous, effects),
+        C::NextCall => select::step(model, Step::Next, effects),
+        C::PreviousLane => select::lane(model, false, effects),
+        C::NextLane => select::lane(model, true, effects),
+        C::LanesUp => select::scroll_lanes(model, -1),
+        C::LanesDown => select::scroll_lanes(model, 1),
+        C::RowUp | C::RowDown | C::RowsUp | C::RowsDown | C::FirstRow | C::LastRow
+        | C::SortNext | C::SortPrevious | C::SortReverse | C::Open => {
+            table::run(model, command, effects);
+        }
+    }
+}
+
+/// Esc: the search goes first, then the selection. It never quits.
+fn cancel(model: &mut Model) {
+    if !model.search.text.is_empty() {
+        model.search = super::model::Search::default();
+        table::arrange(model);
+    } else {
+        model.selection = None;
+    }
+}
+
+fn hold(model: &mut Model) {
+    if !model.live() {
+        model.say("the recording has ended; there is nothing to follow");
+        return;
+    }
+    model.follow = !model.follow;
+    if model.follow {
+        model.camera.to_end();
+    }
+    model.say(if model.follow { "following the end" } else { "held; Space follows again" });
+}
+
+#[cfg(test)]
+mod tests;

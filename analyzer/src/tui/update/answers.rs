@@ -1,0 +1,102 @@
+//! What workers found, taken into the model.
+
+use std::sync::Arc;
+
+use crate::query::timeline::Lane;
+use crate::tui::model::Model;
+use crate::tui::msg::{Answer, Effect};
+use crate::tui::source::{Find, Overview, Selected, State, Step};
+use crate::tui::worker::Slot;
+
+use super::{select, table};
+
+pub(super) fn answer(model: &mut Model, slot: Slot, answer: Answer, effects: &mut Vec<Effect>) {
+    match (answer, slot) {
+        (Answer::Lane(cells), Slot::Lane(lane)) => lane_cells(model, lane, cells),
+        (Answer::Density(density), _) => model.density = density,
+        (Answer::Functions(functions), _) => {
+            model.table.functions = Some(functions);
+            table::arrange(model);
+        }
+        (Answer::Found(Some(call), find), _) => found(model, call, &find),
+        (Answer::Found(None, find), _) => not_found(model, &find, effects),
+        (Answer::Refreshed(Some(overview)), _) => refreshed(model, overview),
+        _ => {}
+    }
+}
+
+fn lane_cells(model: &mut Model, lane: usize, cells: Lane) {
+    if let Some(deepest) = model.deepest.get_mut(lane) {
+        *deepest = (*deepest).max(cells.deepest);
+    }
+    model.lanes.insert(lane, cells);
+}
+
+fn found(model: &mut Model, call: Selected, find: &Find) {
+    if let Some(raised) = &call.raised {
+        let text = raised.clone();
+        model.say(text);
+    }
+    select::found(model, call);
+    // A click shows where it was; other steps move the caret to the call.
+    if let Find::At { from, to, .. } = *find {
+        model.caret = model.caret.clamp(from, to - 1).max(model.caret.min(from));
+    }
+}
+
+fn not_found(model: &mut Model, find: &Find, effects: &mut Vec<Effect>) {
+    let text = match find {
+        Find::At { depth: 0, .. } => "nothing ran here",
+        Find::At { .. } => "no call here",
+        Find::Step { step, .. } => match step {
+            Step::Parent => "this is the outermost frame",
+            Step::FirstChild | Step::HeaviestChild => "it made no calls that were recorded",
+            Step::PreviousSibling => "its caller made no call before this one",
+            Step::NextSibling => "its caller made no call after this one",
+            Step::Previous => "this is the first call of the thread",
+            Step::Next => "this is the last call of the thread",
+        },
+        Find::Last { .. } => "no frame was open at the end",
+        Find::Longest { .. } => "no call of it was found",
+        Find::Match { forward: true, .. } => "no more hits after this",
+        Find::Match { .. } => "no more hits before this",
+        Find::Exception { forward: true, .. } => "no more exceptions after this",
+        Find::Exception { .. } => "no more exceptions before this",
+    };
+    if matches!(find, Find::At { .. }) {
+        model.selection = None;
+    }
+    model.say(text);
+    let _ = effects;
+}
+
+/// A live session went on: what was asked of the older state is asked again by `settle`, and the
+/// picture moves with the end unless it is held.
+fn refreshed(model: &mut Model, overview: Overview) {
+    let ended = overview.state != State::Live && model.live();
+    model.camera.rebound(overview.begin, overview.end);
+    model.deepest.resize(overview.lanes.len().max(model.deepest.len()), 0);
+    for (seen, lane) in model.deepest.iter_mut().zip(&overview.lanes) {
+        *seen = (*seen).max(lane.deepest);
+    }
+    let symbols = overview.labels.len() != model.overview.labels.len();
+    model.overview = Arc::new(overview);
+    model.version += 1;
+    if symbols && model.search.active() {
+        let text = model.search.text.clone();
+        model.search = crate::tui::model::Search::new(&text, &model.overview);
+    }
+    if model.follow {
+        model.camera.to_end();
+        super::camera::keep_caret(model);
+    }
+    if ended {
+        let how = match model.overview.state {
+            State::Dead => "the program was killed: this is its last moment",
+            State::Finished => "the program has ended",
+            State::Live | State::Unknown => "the recording cannot be followed any more",
+        };
+        model.follow = false;
+        model.say(how);
+    }
+}

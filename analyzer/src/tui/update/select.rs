@@ -1,0 +1,130 @@
+//! The selection: moving it, searching with it, and keeping it in sight.
+
+use std::sync::Arc;
+
+use crate::tui::layout::Layout;
+use crate::tui::model::{Model, View};
+use crate::tui::msg::Effect;
+use crate::tui::source::{Find, Selected, Step};
+use crate::tui::worker::Job;
+
+use super::ask;
+
+/// From the selected call to another; with nothing selected, what is at the caret.
+pub(super) fn step(model: &mut Model, step: Step, effects: &mut Vec<Effect>) {
+    match model.selection.clone() {
+        Some(from) => find(model, Find::Step { from: Box::new(from), step }, effects),
+        None => at_caret(model, u32::MAX, effects),
+    }
+}
+
+/// The call at the caret in the focused lane.
+pub(super) fn at_caret(model: &mut Model, depth: u32, effects: &mut Vec<Effect>) {
+    let grid = model.camera.grid();
+    let col = grid.col_of(model.caret);
+    let (from, to) = (grid.edge(col), grid.edge(col + 1));
+    // A screen without selection starts from the top of what is visible, not from its depths.
+    let depth = if depth == u32::MAX { model.depths.get(&model.lane).copied().unwrap_or(0) } else { depth };
+    find(model, Find::At { lane: model.lane, from, to, depth }, effects);
+}
+
+pub(super) fn find(model: &mut Model, find: Find, effects: &mut Vec<Effect>) {
+    ask(model, Job::Find(find), effects);
+}
+
+/// The next or previous call that the search matches.
+pub(super) fn hit(model: &mut Model, forward: bool, effects: &mut Vec<Effect>) {
+    if !model.search.active() {
+        return model.say("no search: / begins one");
+    }
+    if model.search.symbols.is_empty() {
+        return model.say(format!("no function matches {}", model.search.text));
+    }
+    if model.view == View::Functions {
+        let rows = model.table.shown.len();
+        let by = if forward { 1 } else { rows.saturating_sub(1) };
+        model.table.cursor = (model.table.cursor + by) % rows.max(1);
+        return;
+    }
+    let ns = start_of_search(model);
+    let symbols = Arc::clone(&model.search.symbols);
+    find(model, Find::Match { symbols, ns, forward }, effects);
+}
+
+/// The next or previous exception of all lanes.
+pub(super) fn exception(model: &mut Model, forward: bool, effects: &mut Vec<Effect>) {
+    model.view = View::Timeline;
+    let ns = model.caret;
+    find(model, Find::Exception { ns, forward }, effects);
+}
+
+fn start_of_search(model: &Model) -> i64 {
+    model.selection.as_ref().map_or(model.caret, |call| call.start)
+}
+
+/// Focuses the lane above or below, at the same time and depth.
+pub(super) fn lane(model: &mut Model, down: bool, effects: &mut Vec<Effect>) {
+    let last = model.overview.lanes.len().saturating_sub(1);
+    let lane = if down { (model.lane + 1).min(last) } else { model.lane.saturating_sub(1) };
+    if lane == model.lane {
+        return model.say(if down { "this is the last thread" } else { "this is the first thread" });
+    }
+    focus_lane(model, lane);
+    let depth = model.selection.take().map_or(u32::MAX, |call| call.depth);
+    at_caret(model, depth, effects);
+}
+
+/// Focuses a lane and scrolls it onto the screen.
+pub(super) fn focus_lane(model: &mut Model, lane: usize) {
+    model.lane = lane;
+    let shown = Layout::of(model).lanes;
+    let (Some(first), Some(last)) = (shown.first(), shown.last()) else { return };
+    if lane < first.lane {
+        model.top_lane = lane;
+    } else if lane > last.lane {
+        model.top_lane = first.lane + (lane - last.lane);
+    }
+}
+
+/// Scrolls the lanes by a screen.
+pub(super) fn scroll_lanes(model: &mut Model, screens: i64) {
+    let shown = Layout::of(model).lanes.len();
+    let lanes = model.overview.lanes.len();
+    let most = lanes.saturating_sub(shown);
+    if most == 0 {
+        return model.say("all threads are on the screen");
+    }
+    let by = shown.saturating_sub(1).max(1);
+    model.top_lane = match screens {
+        ..0 => model.top_lane.saturating_sub(by),
+        _ => (model.top_lane + by).min(most),
+    };
+}
+
+/// A call was found: it is selected, and brought into sight.
+pub(super) fn found(model: &mut Model, call: Selected) {
+    let steps_in_time = model.camera.grid();
+    model.view = View::Timeline;
+    focus_lane(model, call.lane);
+    let visible = call.start < steps_in_time.end() && call.end > steps_in_time.start();
+    if !visible || call.start == call.end && steps_in_time.col_within(call.start).is_none() {
+        model.camera.reveal(call.start);
+        super::camera::held(model);
+    }
+    let grid = model.camera.grid();
+    model.caret = call.start.clamp(grid.start(), grid.end() - 1);
+    show_depth(model, call.lane, call.depth);
+    model.selection = Some(call);
+}
+
+/// Scrolls within a lane so that a depth is among its rows.
+pub(super) fn show_depth(model: &mut Model, lane: usize, depth: u32) {
+    let layout = Layout::of(model);
+    let Some(place) = layout.lanes.iter().find(|place| place.lane == lane) else { return };
+    let rows = u32::from(place.rows).max(1);
+    if depth < place.depth {
+        model.depths.insert(lane, depth);
+    } else if depth >= place.depth + rows {
+        model.depths.insert(lane, depth + 1 - rows);
+    }
+}

@@ -1,0 +1,244 @@
+//! Threads that answer questions beside the drawing.
+//!
+//! Every question has a slot. A newer question of the same slot cancels the older one, queued or
+//! running, so that holding a key down leaves no backlog; what an older one still sends is known
+//! by its generation and dropped.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::msg::{Answer, Msg};
+use super::source::{Find, LaneAsk, Source};
+
+/// More threads than this gain nothing: the screen has few lanes at a time.
+const MOST_WORKERS: usize = 4;
+
+/// A question for a worker.
+#[derive(Clone, Debug)]
+pub enum Job {
+    /// Cells of a lane.
+    Lane(LaneAsk),
+    /// The minimap.
+    Density { cols: u16 },
+    /// The function table.
+    Functions { from: i64, to: i64 },
+    /// A call.
+    Find(Find),
+    /// What became of a live session.
+    Refresh,
+}
+
+/// What a newer question replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Slot {
+    /// Cells of this lane.
+    Lane(usize),
+    /// The minimap.
+    Density,
+    /// The function table.
+    Functions,
+    /// A call.
+    Find,
+    /// Live sessions.
+    Refresh,
+}
+
+impl Job {
+    /// Its slot.
+    pub fn slot(&self) -> Slot {
+        match self {
+            Job::Lane(ask) => Slot::Lane(ask.lane),
+            Job::Density { .. } => Slot::Density,
+            Job::Functions { .. } => Slot::Functions,
+            Job::Find(_) => Slot::Find,
+            Job::Refresh => Slot::Refresh,
+        }
+    }
+}
+
+/// Which question an answer belongs to.
+pub type Generation = u64;
+
+/// A running question's way to hear that nobody waits any more, and to tell how far it is.
+pub struct Ticket {
+    generation: Generation,
+    slot: Slot,
+    cancelled: Arc<AtomicBool>,
+    messages: Option<Sender<Msg>>,
+}
+
+impl Ticket {
+    /// A ticket that is never cancelled and tells nobody, for tests and off-screen drawing.
+    pub fn free() -> Ticket {
+        Ticket {
+            generation: 0,
+            slot: Slot::Find,
+            cancelled: Arc::new(AtomicBool::new(false)),
+            messages: None,
+        }
+    }
+
+    /// Whether the answer is no longer wanted.
+    pub fn cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Tells that `done` of `total` is done.
+    pub fn progress(&self, done: u64, total: u64) {
+        let (slot, generation) = (self.slot, self.generation);
+        self.send(Msg::Progress { slot, generation, done, total });
+    }
+
+    fn send(&self, msg: Msg) {
+        // The receiver is gone only when the program is about to end.
+        if let Some(messages) = self.messages.as_ref().filter(|_| !self.cancelled()) {
+            messages.send(msg).ok();
+        }
+    }
+}
+
+struct Queued {
+    job: Job,
+    generation: Generation,
+    cancelled: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Queued>,
+    running: HashMap<Slot, Arc<AtomicBool>>,
+    closed: bool,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    source: Mutex<Arc<dyn Source>>,
+}
+
+/// The workers of one screen. They end when it is dropped, each after its present question.
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+impl Pool {
+    /// Starts workers that answer from `source`.
+    pub fn new(source: Arc<dyn Source>, messages: &Sender<Msg>) -> Pool {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            source: Mutex::new(source),
+        });
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..cores.saturating_sub(1).clamp(1, MOST_WORKERS) {
+            let (shared, messages) = (Arc::clone(&shared), messages.clone());
+            std::thread::spawn(move || work(&shared, &messages));
+        }
+        Pool { shared }
+    }
+
+    /// Asks; whatever was asked before in the same slot is cancelled.
+    pub fn ask(&self, job: Job, generation: Generation) {
+        let slot = job.slot();
+        let mut queue = lock(&self.shared.queue);
+        queue.waiting.retain(|queued| queued.job.slot() != slot);
+        if let Some(running) = queue.running.get(&slot) {
+            running.store(true, Ordering::Relaxed);
+        }
+        let cancelled = Arc::new(AtomicBool::new(false));
+        queue.waiting.push_back(Queued { job, generation, cancelled });
+        drop(queue);
+        self.shared.wake.notify_one();
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.shared.queue);
+        queue.closed = true;
+        queue.waiting.clear();
+        for running in queue.running.values() {
+            running.store(true, Ordering::Relaxed);
+        }
+        drop(queue);
+        self.shared.wake.notify_all();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What the locks guard is whole at every moment, so a panic elsewhere spoils nothing.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn next(shared: &Shared) -> Option<Queued> {
+    let mut queue = lock(&shared.queue);
+    loop {
+        if queue.closed {
+            return None;
+        }
+        if let Some(queued) = queue.waiting.pop_front() {
+            queue.running.insert(queued.job.slot(), Arc::clone(&queued.cancelled));
+            return Some(queued);
+        }
+        queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+fn work(shared: &Shared, messages: &Sender<Msg>) {
+    while let Some(Queued { job, generation, cancelled }) = next(shared) {
+        let slot = job.slot();
+        let ticket = Ticket {
+            generation,
+            slot,
+            cancelled: Arc::clone(&cancelled),
+            messages: Some(messages.clone()),
+        };
+        let answered = catch_unwind(AssertUnwindSafe(|| answer(shared, job, &ticket)));
+        if answered.is_err() {
+            ticket.send(Msg::Failed { slot, generation });
+        }
+        let mut queue = lock(&shared.queue);
+        // A newer question of this slot may run already on another thread.
+        if queue.running.get(&slot).is_some_and(|flag| Arc::ptr_eq(flag, &cancelled)) {
+            queue.running.remove(&slot);
+        }
+    }
+}
+
+fn answer(shared: &Shared, job: Job, ticket: &Ticket) {
+    let source = Arc::clone(&lock(&shared.source));
+    let send = |answer: Answer, last: bool| {
+        let (slot, generation) = (ticket.slot, ticket.generation);
+        ticket.send(Msg::Answer { slot, generation, answer: Box::new(answer), last });
+    };
+    match job {
+        Job::Lane(ask) => {
+            source.lane(ask, ticket, &mut |lane| {
+                let last = !lane.approximate;
+                send(Answer::Lane(lane), last);
+            });
+        }
+        Job::Density { cols } => send(Answer::Density(source.density(cols, ticket)), true),
+        Job::Functions { from, to } => {
+            if let Some(functions) = source.functions(from, to, ticket) {
+                send(Answer::Functions(functions), true);
+            }
+        }
+        Job::Find(find) => {
+            let found = source.find(&find, ticket);
+            send(Answer::Found(found, find), true);
+        }
+        Job::Refresh => {
+            let fresh = source.refresh(ticket);
+            let overview = fresh.map(|fresh| {
+                let overview = fresh.overview();
+                *lock(&shared.source) = fresh;
+                overview
+            });
+            send(Answer::Refreshed(overview), true);
+        }
+    }
+}
