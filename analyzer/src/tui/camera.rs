@@ -174,7 +174,8 @@ impl Camera {
         let last = (self.end - 1).div_euclid(npc) + 1;
         let high = last + self.margin() - i64::from(self.grid.cols);
         // A window wider than the trace: the trace stands at the left, where time begins.
-        let (low, high) = if low > high { (low + self.margin(), low + self.margin()) } else { (low, high) };
+        let (low, high) =
+            if low > high { (low + self.margin(), low + self.margin()) } else { (low, high) };
         self.grid.first = self.grid.first.clamp(low, high);
     }
 }

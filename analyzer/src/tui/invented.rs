@@ -40,7 +40,12 @@ impl Invented {
             lost: 0,
             overwritten: 0,
             range: (0, end),
-            deepest: calls.iter().filter(|c| c.lane == lane).map(|c| c.depth + 1).max().unwrap_or(0),
+            deepest: calls
+                .iter()
+                .filter(|c| c.lane == lane)
+                .map(|c| c.depth + 1)
+                .max()
+                .unwrap_or(0),
             gaps: Vec::new(),
         });
         let label = |(id, text): (usize, &&str)| {
@@ -75,8 +80,18 @@ impl Invented {
     pub fn server() -> Invented {
         const MS: i64 = 1_000_000;
         let labels = [
-            "(unknown)", "main.serve", "app.handle", "app.parse", "db.query", "db.exec",
-            "app.render", "json.dumps", "builtins.len", "worker.run", "worker.job", "http.fetch",
+            "(unknown)",
+            "main.serve",
+            "app.handle",
+            "app.parse",
+            "db.query",
+            "db.exec",
+            "app.render",
+            "json.dumps",
+            "builtins.len",
+            "worker.run",
+            "worker.job",
+            "http.fetch",
         ];
         let mut calls = Vec::new();
         let mut add = |lane, depth, symbol, start: i64, end: i64, flags| {
@@ -144,7 +159,10 @@ impl Invented {
 
     fn children(&self, call: &Call) -> Vec<&Call> {
         let inside = |c: &&Call| {
-            c.lane == call.lane && c.depth == call.depth + 1 && call.start <= c.start && c.end <= call.end
+            c.lane == call.lane
+                && c.depth == call.depth + 1
+                && call.start <= c.start
+                && c.end <= call.end
         };
         let mut children: Vec<&Call> = self.calls.iter().filter(inside).collect();
         children.sort_by_key(|c| c.start);
@@ -237,9 +255,11 @@ impl Source for Invented {
                 .filter(|c| c.lane == *lane && c.depth <= *depth && c.start < *to && c.end > *from)
                 .max_by_key(|c| (c.depth, c.end - c.start)),
             Find::Step { from, step } => self.step(from, *step),
-            Find::Last { lane } => {
-                self.calls.iter().filter(|c| c.lane == *lane && c.flags.open).max_by_key(|c| c.depth)
-            }
+            Find::Last { lane } => self
+                .calls
+                .iter()
+                .filter(|c| c.lane == *lane && c.flags.open)
+                .max_by_key(|c| c.depth),
             Find::Longest { symbol, from, to } => self
                 .calls
                 .iter()

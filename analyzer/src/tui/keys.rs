@@ -128,7 +128,11 @@ pub struct Binding {
 }
 
 const fn bind(
-    scope: Scope, command: Command, keys: &'static [Key], help: &'static str, footer: &'static str,
+    scope: Scope,
+    command: Command,
+    keys: &'static [Key],
+    help: &'static str,
+    footer: &'static str,
 ) -> Binding {
     Binding { command, keys, scope, help, footer }
 }
@@ -147,7 +151,13 @@ pub const BINDINGS: &[Binding] = &[
     bind(Timeline, C::Whole, &[ch('0')], "the whole trace", "whole"),
     bind(Timeline, C::Focus, &[ch('f')], "centre the call, then fit it", "focus"),
     bind(Timeline, C::FitSelection, &[code(KeyCode::Enter)], "fit the call to the screen", ""),
-    bind(Timeline, C::PreviousSibling, &[ch('h'), code(KeyCode::Left)], "call before, same parent", "select"),
+    bind(
+        Timeline,
+        C::PreviousSibling,
+        &[ch('h'), code(KeyCode::Left)],
+        "call before, same parent",
+        "select",
+    ),
     bind(Timeline, C::Child, &[ch('j'), code(KeyCode::Down)], "first call made by this one", ""),
     bind(Timeline, C::Parent, &[ch('k'), code(KeyCode::Up)], "the caller", ""),
     bind(Timeline, C::NextSibling, &[ch('l'), code(KeyCode::Right)], "call after, same parent", ""),

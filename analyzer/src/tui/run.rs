@@ -61,7 +61,11 @@ struct Screen {
 }
 
 impl Screen {
-    fn serve(&mut self, messages: &Receiver<Msg>, terminal: &mut Terminal) -> io::Result<Option<i32>> {
+    fn serve(
+        &mut self,
+        messages: &Receiver<Msg>,
+        terminal: &mut Terminal,
+    ) -> io::Result<Option<i32>> {
         let mut looked = Instant::now();
         loop {
             if self.redraw {

@@ -2,4 +2,4 @@
 
 mod bytes;
 mod screens;
-mod script;
+pub(in crate::tui) mod script;

@@ -223,9 +223,7 @@ impl Theme {
 /// The nearest colour of the 6x6x6 cube or the grey ramp.
 fn cube(r: u8, g: u8, b: u8) -> u8 {
     const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
-    let nearest = |v: u8| {
-        (0..6_u8).min_by_key(|&i| STEPS[usize::from(i)].abs_diff(v)).unwrap_or(0)
-    };
+    let nearest = |v: u8| (0..6_u8).min_by_key(|&i| STEPS[usize::from(i)].abs_diff(v)).unwrap_or(0);
     let (ri, gi, bi) = (nearest(r), nearest(g), nearest(b));
     let step = |i: u8| STEPS[usize::from(i)];
     let away = |x: (u8, u8, u8)| {
@@ -259,8 +257,16 @@ mod tests {
         let theme = Theme::new(Caps { colors: Colors::None, ascii: false });
         let tint = Tint::of(b"a", b"b", false);
         let styles = [
-            theme.call(tint), theme.merged(tint), theme.exception(), theme.alarm(), theme.dim(),
-            theme.bar(), theme.live(), theme.focus(), theme.caret(), theme.selected(),
+            theme.call(tint),
+            theme.merged(tint),
+            theme.exception(),
+            theme.alarm(),
+            theme.dim(),
+            theme.bar(),
+            theme.live(),
+            theme.focus(),
+            theme.caret(),
+            theme.selected(),
         ];
         for style in styles {
             let plain = |color: Option<Color>| matches!(color, None | Some(Color::Reset));

@@ -136,8 +136,10 @@ mod tests {
                 .iter()
                 .map(|&ns| duration(ns, true))
                 .collect();
-        let want =
-            ["0 ns", "999 ns", "1.00 us", "41.2 us", "999 us", "1.00 ms", "41.2 ms", "1.21 s", "59.9 s"];
+        let want = [
+            "0 ns", "999 ns", "1.00 us", "41.2 us", "999 us", "1.00 ms", "41.2 ms", "1.21 s",
+            "59.9 s",
+        ];
         assert_eq!(shown, want);
         assert_eq!(duration(1_084_000_000_000, false), "18m04s");
         assert_eq!(duration(7_500_000_000_000, false), "2h05m");
@@ -151,7 +153,10 @@ mod tests {
         assert_eq!(moment_for(12_600_000_000, 200_000_000), "12.6s");
         assert_eq!(moment_for(13_000_000_000, 1_000_000_000), "13s");
         assert_eq!(count(1_234_567), "1 234 567");
-        assert_eq!((short(9_999), short(61_204), short(1_020_000_000)), ("9999".into(), "61.2k".into(), "1.02G".into()));
+        assert_eq!(
+            (short(9_999), short(61_204), short(1_020_000_000)),
+            ("9999".into(), "61.2k".into(), "1.02G".into())
+        );
     }
 
     #[test]

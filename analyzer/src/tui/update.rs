@@ -135,7 +135,9 @@ fn key(model: &mut Model, event: KeyEvent, effects: &mut Vec<Effect>) {
         }
         None => match keys::resolve(model.view, &event) {
             Some(command) => run(model, command, effects),
-            None => model.say(format!("{} is not bound here; ? lists the keys", keys::name(&event))),
+            None => {
+                model.say(format!("{} is not bound here; ? lists the keys", keys::name(&event)))
+            }
         },
     }
 }
@@ -160,8 +162,15 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         C::Redraw => effects.push(Effect::Redraw),
         C::Suspend => effects.push(Effect::Suspend),
         C::Hold => hold(model),
-        C::ZoomIn | C::ZoomOut | C::PanLeft | C::PanRight | C::ScreenLeft | C::ScreenRight
-        | C::Whole | C::Start | C::End => camera::run(model, command),
+        C::ZoomIn
+        | C::ZoomOut
+        | C::PanLeft
+        | C::PanRight
+        | C::ScreenLeft
+        | C::ScreenRight
+        | C::Whole
+        | C::Start
+        | C::End => camera::run(model, command),
         C::Focus => camera::focus(model, centred),
         C::FitSelection => camera::fit_selection(model),
         C::PreviousSibling => select::step(model, Step::PreviousSibling, effects),
@@ -175,8 +184,16 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         C::NextLane => select::lane(model, true, effects),
         C::LanesUp => select::scroll_lanes(model, -1),
         C::LanesDown => select::scroll_lanes(model, 1),
-        C::RowUp | C::RowDown | C::RowsUp | C::RowsDown | C::FirstRow | C::LastRow
-        | C::SortNext | C::SortPrevious | C::SortReverse | C::Open => {
+        C::RowUp
+        | C::RowDown
+        | C::RowsUp
+        | C::RowsDown
+        | C::FirstRow
+        | C::LastRow
+        | C::SortNext
+        | C::SortPrevious
+        | C::SortReverse
+        | C::Open => {
             table::run(model, command, effects);
         }
     }

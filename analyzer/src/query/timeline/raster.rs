@@ -49,11 +49,7 @@ impl Raster {
     pub fn new(grid: Grid, edges: Vec<u64>, depth: u32, rows: u32) -> Raster {
         debug_assert_eq!(edges.len(), usize::from(grid.cols) + 1);
         let cols = usize::from(grid.cols);
-        let row = || Row {
-            cells: vec![Cell::EMPTY; cols],
-            tallied: usize::MAX,
-            tally: Vec::new(),
-        };
+        let row = || Row { cells: vec![Cell::EMPTY; cols], tallied: usize::MAX, tally: Vec::new() };
         Raster {
             grid,
             edges,
@@ -123,7 +119,8 @@ impl Raster {
             flags: call.flags,
         });
         let width = |col: usize| (self.edges[col + 1] - self.edges[col]).max(1);
-        let share = |(col, ticks): (usize, &u64)| (*ticks * 255).div_ceil(width(col)).min(255) as u8;
+        let share =
+            |(col, ticks): (usize, &u64)| (*ticks * 255).div_ceil(width(col)).min(255) as u8;
         Lane {
             grid: self.grid,
             depth: self.depth,

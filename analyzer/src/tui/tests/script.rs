@@ -71,7 +71,8 @@ impl Driven {
     }
 
     pub fn click(&mut self, x: u16, y: u16) {
-        for kind in [MouseEventKind::Down(MouseButton::Left), MouseEventKind::Up(MouseButton::Left)] {
+        for kind in [MouseEventKind::Down(MouseButton::Left), MouseEventKind::Up(MouseButton::Left)]
+        {
             self.mouse(kind, x, y);
         }
     }

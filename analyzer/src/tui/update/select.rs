@@ -24,7 +24,8 @@ pub(super) fn at_caret(model: &mut Model, depth: u32, effects: &mut Vec<Effect>)
     let col = grid.col_of(model.caret);
     let (from, to) = (grid.edge(col), grid.edge(col + 1));
     // A screen without selection starts from the top of what is visible, not from its depths.
-    let depth = if depth == u32::MAX { model.depths.get(&model.lane).copied().unwrap_or(0) } else { depth };
+    let depth =
+        if depth == u32::MAX { model.depths.get(&model.lane).copied().unwrap_or(0) } else { depth };
     find(model, Find::At { lane: model.lane, from, to, depth }, effects);
 }
 
@@ -67,7 +68,11 @@ pub(super) fn lane(model: &mut Model, down: bool, effects: &mut Vec<Effect>) {
     let last = model.overview.lanes.len().saturating_sub(1);
     let lane = if down { (model.lane + 1).min(last) } else { model.lane.saturating_sub(1) };
     if lane == model.lane {
-        return model.say(if down { "this is the last thread" } else { "this is the first thread" });
+        return model.say(if down {
+            "this is the last thread"
+        } else {
+            "this is the first thread"
+        });
     }
     focus_lane(model, lane);
     let depth = model.selection.take().map_or(u32::MAX, |call| call.depth);

@@ -1,1 +1,294 @@
+//! Scripts of messages against the model, and any sequence of them at all.
 
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEventKind};
+use proptest::prelude::*;
+
+use crate::tui::invented::Invented;
+use crate::tui::model::{Overlay, View};
+use crate::tui::msg::Msg;
+use crate::tui::source::State;
+use crate::tui::tests::script::{Driven, TRUE};
+
+fn screen() -> Driven {
+    Driven::new(Invented::server(), (100, 30), TRUE)
+}
+
+#[test]
+fn selection_moves_in_the_structure_of_calls() {
+    let mut screen = screen();
+    screen.keys("j");
+    assert_eq!(screen.selected().as_deref(), Some("serve"));
+    for (key, want) in [
+        ("j", "handle"),
+        ("j", "parse"),
+        ("l", "query"),
+        ("j", "exec"),
+        ("k", "query"),
+        ("l", "render"),
+        ("h", "query"),
+        ("k", "handle"),
+        ("J", "query"),
+        (",", "len"),
+        (".", "query"),
+        (".", "exec"),
+    ] {
+        screen.keys(key);
+        assert_eq!(screen.selected().as_deref(), Some(want), "after {key}");
+    }
+}
+
+#[test]
+fn a_step_that_leads_nowhere_says_so_and_stays() {
+    let mut screen = screen();
+    screen.keys("jk");
+    assert_eq!(screen.selected().as_deref(), Some("serve"));
+    assert_eq!(screen.model.status.as_ref().map(|s| &*s.text), Some("this is the outermost frame"));
+}
+
+#[test]
+fn zoom_keeps_the_caret_in_its_column() {
+    let mut screen = screen();
+    screen.keys("/exec<Enter>");
+    let column = |screen: &Driven| screen.model.camera.grid().col_of(screen.model.caret);
+    let before = column(&screen);
+    screen.keys("wwwwwwww");
+    assert_eq!(column(&screen), before);
+    assert!(screen.model.camera.grid().npc < 3_000_000);
+    screen.keys("0");
+    assert!(screen.model.camera.shows_all());
+}
+
+#[test]
+fn focus_centres_first_and_fits_then() {
+    let mut screen = screen();
+    screen.keys("/query<Enter>wwf");
+    let (start, end) = screen.model.selection.as_ref().map(|c| (c.start, c.end)).unwrap();
+    let grid = screen.model.camera.grid();
+    let middle = grid.col_of((start + end) / 2);
+    assert!((middle - i64::from(grid.cols) / 2).abs() <= i64::from(grid.cols) / 2);
+    screen.keys("f");
+    let grid = screen.model.camera.grid();
+    assert!(grid.start() <= start && end <= grid.end());
+    assert!(grid.width() < (end - start) * 5 / 4, "{grid:?}");
+}
+
+#[test]
+fn exceptions_are_gone_through_one_by_one() {
+    let mut screen = screen();
+    screen.keys("e");
+    assert_eq!(screen.selected().as_deref(), Some("exec"));
+    screen.keys("0g").keys("E");
+    let text = screen.model.status.clone().map(|s| s.text);
+    assert_eq!(text.as_deref(), Some("no more exceptions before this"));
+}
+
+#[test]
+fn search_counts_jumps_and_is_taken_back() {
+    let mut screen = screen();
+    screen.keys("/^ren");
+    assert_eq!(screen.model.search.symbols.len(), 1);
+    screen.keys("<Esc>");
+    assert!(screen.model.overlays.is_empty() && screen.model.search.text.is_empty());
+    screen.keys("/render<Enter>nn");
+    assert_eq!(screen.selected().as_deref(), Some("render"));
+    assert_eq!(screen.model.selection.as_ref().unwrap().start, 415_000_000);
+    screen.keys("N");
+    assert_eq!(screen.model.selection.as_ref().unwrap().start, 255_000_000);
+    screen.keys("/(<Enter>");
+    let status = screen.model.status.clone().unwrap();
+    assert!(status.alarm && status.text.contains("not a regular expression"));
+    assert_eq!(screen.model.search.text, "render", "a bad search leaves the good one");
+}
+
+#[test]
+fn goto_takes_a_time_and_complains_about_others() {
+    let mut screen = screen();
+    screen.keys("wwwwww\\500ms<Enter>");
+    assert_eq!(screen.model.caret, 500_000_000);
+    assert!(screen.model.camera.grid().col_within(500_000_000).is_some());
+    screen.keys("\\soon<Enter>");
+    assert!(screen.model.status.clone().unwrap().alarm);
+}
+
+#[test]
+fn esc_never_quits_and_q_goes_back_first() {
+    let mut screen = screen();
+    screen.keys("<Esc><Esc>2q");
+    assert!(!screen.quit);
+    assert_eq!(screen.model.view, View::Timeline);
+    screen.keys("?q");
+    assert!(!screen.quit && screen.model.overlays.is_empty());
+    screen.keys("q");
+    assert!(screen.quit);
+}
+
+#[test]
+fn ctrl_c_quits_from_anywhere() {
+    for before in ["", "2", "?", "/abc"] {
+        let mut screen = screen();
+        screen.keys(before);
+        screen.send(Msg::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)));
+        assert!(screen.quit, "after {before}");
+    }
+}
+
+#[test]
+fn lanes_are_focused_at_the_same_time() {
+    let mut screen = screen();
+    screen.keys("\\450ms<Enter>}");
+    assert_eq!(screen.model.lane, 1);
+    assert_eq!(screen.selected().as_deref(), Some("run"));
+    screen.keys("}");
+    assert_eq!(screen.model.status.clone().unwrap().text, "this is the last thread");
+}
+
+#[test]
+fn functions_are_sorted_filtered_and_opened_on_the_timeline() {
+    let mut screen = screen();
+    screen.keys("2");
+    let first = |screen: &Driven| {
+        let row = screen.model.table.shown.first().map(|row| row.symbol).unwrap();
+        screen.model.label(row).unwrap().name.clone()
+    };
+    let names: Vec<u64> = screen.model.table.shown.iter().map(|row| row.self_ns).collect();
+    assert!(names.is_sorted_by(|a, b| a >= b), "{names:?}");
+    screen.keys("s");
+    assert_eq!(first(&screen), "serve");
+    screen.keys("~");
+    assert_ne!(first(&screen), "serve");
+    screen.keys("/exec<Enter>");
+    assert_eq!(screen.model.table.shown.len(), 1);
+    screen.keys("<Enter>");
+    assert_eq!(screen.model.view, View::Timeline);
+    assert_eq!(screen.selected().as_deref(), Some("exec"));
+}
+
+#[test]
+fn a_click_selects_the_wheel_zooms_and_a_drag_pans() {
+    let mut screen = screen();
+    // The first request's `handle`, in the second row of the first lane.
+    screen.click(22, 4);
+    assert_eq!(screen.selected().as_deref(), Some("handle"));
+    let before = screen.model.camera.grid();
+    let under = before.edge(40);
+    screen.mouse(MouseEventKind::ScrollUp, 16 + 40, 5);
+    let after = screen.model.camera.grid();
+    assert!(after.npc < before.npc);
+    assert_eq!(after.col_of(under), 40);
+    let start = screen.model.camera.grid().start();
+    let left = crossterm::event::MouseButton::Left;
+    screen.mouse(MouseEventKind::Down(left), 60, 5);
+    screen.mouse(MouseEventKind::Drag(left), 50, 5);
+    screen.mouse(MouseEventKind::Up(left), 50, 5);
+    assert_eq!(screen.model.camera.grid().start(), start + 10 * after.npc);
+    assert_eq!(screen.selected().as_deref(), Some("handle"), "a drag selects nothing");
+}
+
+#[test]
+fn an_answer_to_an_older_question_is_dropped() {
+    use crate::tui::msg::{Answer, Effect};
+    use crate::tui::source::Find;
+    let source = Invented::server();
+    let mut model = crate::tui::model::Model::new(
+        crate::tui::source::Source::overview(&source),
+        TRUE,
+        (100, 30),
+    );
+    let mut asked = Vec::new();
+    for key in ['j', 'l'] {
+        let msg = Msg::Key(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE));
+        for effect in crate::tui::update::update(&mut model, msg) {
+            if let Effect::Ask(job @ crate::tui::worker::Job::Find(_), generation) = effect {
+                asked.push((job.slot(), generation));
+            }
+        }
+    }
+    let (slot, generation) = asked[0];
+    let find = Find::At { lane: 0, from: 0, to: 10, depth: 0 };
+    let ticket = crate::tui::worker::Ticket::free();
+    let call = crate::tui::source::Source::find(&source, &find, &ticket);
+    let answer = Box::new(Answer::Found(call, find));
+    crate::tui::update::update(&mut model, Msg::Answer { slot, generation, answer, last: true });
+    assert_eq!(model.selection, None);
+}
+
+#[test]
+fn a_live_session_is_followed_until_one_looks_back() {
+    let mut source = Invented::server();
+    source.overview.state = State::Live;
+    let mut screen = Driven::new(source, (100, 30), TRUE);
+    assert!(screen.model.follow);
+    screen.keys("wwwwG");
+    assert!(screen.model.follow && screen.model.camera.shows_end());
+    screen.keys("a");
+    assert!(!screen.model.follow);
+    screen.keys(" ");
+    assert!(screen.model.follow && screen.model.camera.shows_end());
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Key(char),
+    Named(u8),
+    Resize(u16, u16),
+    Mouse(u8, u16, u16),
+    Paste(String),
+}
+
+fn acts() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        8 => proptest::sample::select(
+            "wasdADfhjklJ,.{}gG\\0123/?nNeEiqSs~ x5%+-()[]".chars().collect::<Vec<_>>()
+        ).prop_map(Act::Key),
+        3 => (0_u8..10).prop_map(Act::Named),
+        1 => (0_u16..200, 0_u16..70).prop_map(|(w, h)| Act::Resize(w, h)),
+        2 => (0_u8..6, 0_u16..200, 0_u16..70).prop_map(|(k, x, y)| Act::Mouse(k, x, y)),
+        1 => "\\PC{0,8}".prop_map(Act::Paste),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_sequence_of_acts_panics_or_leaves_the_bounds(
+        acts in proptest::collection::vec(acts(), 0..80),
+    ) {
+        let mut screen = Driven::new(Invented::server(), (100, 30), TRUE);
+        for act in acts {
+            match act {
+                Act::Key(c) => {
+                    screen.send(Msg::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE)));
+                }
+                Act::Named(n) => {
+                    let code = [
+                        KeyCode::Enter, KeyCode::Esc, KeyCode::Backspace, KeyCode::PageUp,
+                        KeyCode::PageDown, KeyCode::Home, KeyCode::End, KeyCode::Up, KeyCode::Down,
+                        KeyCode::Tab,
+                    ][usize::from(n)];
+                    screen.send(Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)));
+                }
+                Act::Resize(width, height) => screen.send(Msg::Resize(width, height)),
+                Act::Mouse(kind, x, y) => {
+                    let left = crossterm::event::MouseButton::Left;
+                    let kind = [
+                        MouseEventKind::Down(left), MouseEventKind::Up(left),
+                        MouseEventKind::Drag(left), MouseEventKind::ScrollUp,
+                        MouseEventKind::ScrollDown, MouseEventKind::ScrollLeft,
+                    ][usize::from(kind)];
+                    screen.mouse(kind, x, y);
+                }
+                Act::Paste(text) => screen.send(Msg::Paste(text)),
+            }
+            screen.paint();
+            let model = &screen.model;
+            let grid = model.camera.grid();
+            let (begin, end) = model.camera.bounds();
+            prop_assert!(grid.npc >= 1 && grid.start() < end && grid.end() > begin);
+            prop_assert!(model.lane < model.overview.lanes.len());
+            prop_assert!(model.overlays.len() <= 1);
+            if let Some(Overlay::Help(top)) = model.overlays.last() {
+                prop_assert!(*top < 200);
+            }
+        }
+    }
+}

@@ -74,7 +74,8 @@ fn title(model: &Model, call: &Selected, area: Rect, buf: &mut Buffer) {
     let style = label.map_or(theme.strong(), |label| theme.call(label.tint).patch(theme.strong()));
     let mut x = paint::text(buf, edge, area.x, area.y, &format!("{full} "), style);
     x += 1;
-    let place = label.map(|l| if l.c { "C function" } else { l.place.as_str() }).unwrap_or_default();
+    let place =
+        label.map(|l| if l.c { "C function" } else { l.place.as_str() }).unwrap_or_default();
     let room = usize::from(edge.right().saturating_sub(x + 1));
     if room >= 8 {
         let place = text::fit_end(place, room, ascii);
@@ -108,7 +109,8 @@ fn callers(model: &Model, call: &Selected, area: Rect, y: u16, buf: &mut Buffer)
 
 fn facts(model: &Model, call: &Selected, area: Rect, y: u16, buf: &mut Buffer) {
     let theme = &model.theme;
-    let mut facts = vec![format!("start {}", units::moment(call.start)), format!("depth {}", call.depth)];
+    let mut facts =
+        vec![format!("start {}", units::moment(call.start)), format!("depth {}", call.depth)];
     if call.began_before {
         facts.push("began before the recording".to_owned());
     }

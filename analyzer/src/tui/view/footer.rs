@@ -16,7 +16,8 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) -> Option<(u16,
     }
     if let Some(status) = &model.status {
         let style = if status.alarm { theme.alarm() } else { theme.strong() };
-        let line = text::fit(&status.text, usize::from(area.width.saturating_sub(2)), theme.ascii());
+        let line =
+            text::fit(&status.text, usize::from(area.width.saturating_sub(2)), theme.ascii());
         paint::text(buf, area, area.x + 1, area.y, &line, style);
         return None;
     }

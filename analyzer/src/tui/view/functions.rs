@@ -68,7 +68,8 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
     let Some(functions) = &table.functions else { return };
     let all: u64 = functions.rows.iter().map(|row| row.self_ns).sum();
     let first = area.y + 2;
-    for (y, (i, row)) in (first..area.bottom()).zip(table.shown.iter().enumerate().skip(table.top)) {
+    for (y, (i, row)) in (first..area.bottom()).zip(table.shown.iter().enumerate().skip(table.top))
+    {
         let selected = i == table.cursor;
         let style = if selected { theme.selected() } else { Style::new() };
         if selected {
@@ -83,7 +84,8 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
         }
     }
     if table.shown.is_empty() {
-        let why = if model.search.active() { "no function matches" } else { "no calls in this range" };
+        let why =
+            if model.search.active() { "no function matches" } else { "no calls in this range" };
         paint::text(buf, area, area.x + 2, first, why, theme.dim());
     }
 }
@@ -152,7 +154,13 @@ fn figure(row: &FunctionRow, place: &Place, all: u64, ascii: bool) -> String {
 }
 
 fn name(
-    model: &Model, row: &FunctionRow, place: &Place, y: u16, style: Style, area: Rect, buf: &mut Buffer,
+    model: &Model,
+    row: &FunctionRow,
+    place: &Place,
+    y: u16,
+    style: Style,
+    area: Rect,
+    buf: &mut Buffer,
 ) {
     let theme = &model.theme;
     let Some(label) = model.label(row.symbol) else { return };
@@ -171,11 +179,12 @@ fn name(
     let more = if label.c { plain(&label.module) } else { plain(&label.place) };
     let room = usize::from(cell.right().saturating_sub(x + 2));
     if room >= 10 {
-        let dim = if model.table.shown.get(model.table.cursor).is_some_and(|r| r.symbol == row.symbol) {
-            style
-        } else {
-            theme.dim()
-        };
+        let dim =
+            if model.table.shown.get(model.table.cursor).is_some_and(|r| r.symbol == row.symbol) {
+                style
+            } else {
+                theme.dim()
+            };
         paint::text(buf, cell, x + 2, y, &text::fit_end(&more, room, ascii), dim);
     }
 }

@@ -18,9 +18,11 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
     let wide = area.width >= 64;
     for (i, view) in View::ALL.iter().enumerate() {
         let here = *view == model.view;
-        let style = if here { bar.add_modifier(Modifier::BOLD | Modifier::UNDERLINED) } else { bar };
+        let style =
+            if here { bar.add_modifier(Modifier::BOLD | Modifier::UNDERLINED) } else { bar };
         x = paint::text(buf, area, x, area.y, " ", bar);
-        let label = if wide || here { format!("{} {}", i + 1, view.name()) } else { (i + 1).to_string() };
+        let label =
+            if wide || here { format!("{} {}", i + 1, view.name()) } else { (i + 1).to_string() };
         x = paint::text(buf, area, x, area.y, &label, style);
     }
     x = paint::text(buf, area, x, area.y, "  ", bar);

@@ -25,11 +25,9 @@ pub fn lines(view: View, size: (u16, u16)) -> Vec<(String, String)> {
     }
     if view == View::Timeline {
         global.push((String::new(), "Mouse".to_owned()));
-        for (act, what) in [
-            ("click", "select a call"),
-            ("drag", "pan"),
-            ("wheel", "zoom at the pointer"),
-        ] {
+        for (act, what) in
+            [("click", "select a call"), ("drag", "pan"), ("wheel", "zoom at the pointer")]
+        {
             global.push((act.to_owned(), what.to_owned()));
         }
     }
@@ -54,12 +52,8 @@ pub(super) fn paint(model: &Model, top: usize, screen: Rect, buf: &mut Buffer) {
     let columns = if lines.iter().any(|line| line.1.contains('\t')) { 2 } else { 1 };
     let width = (columns * COLUMN + 4).min(usize::from(screen.width)) as u16;
     let rows = (lines.len() + 3).min(usize::from(screen.height)) as u16;
-    let area = Rect {
-        x: (screen.width - width) / 2,
-        y: (screen.height - rows) / 2,
-        width,
-        height: rows,
-    };
+    let area =
+        Rect { x: (screen.width - width) / 2, y: (screen.height - rows) / 2, width, height: rows };
     paint::clear(buf, area, theme.bar());
     let title = " Keys    j k scroll    q or Esc closes ";
     paint::text(buf, area, area.x + 1, area.y, title, theme.bar().patch(theme.strong()));

@@ -75,7 +75,14 @@ impl Painter<'_> {
             };
             for row in 0..self.place.rows {
                 for col in from..=to {
-                    paint::cell(buf, self.flame, self.flame.x + col as u16, self.y(row), glyph, style);
+                    paint::cell(
+                        buf,
+                        self.flame,
+                        self.flame.x + col as u16,
+                        self.y(row),
+                        glyph,
+                        style,
+                    );
                 }
             }
             let words = words(gap);
@@ -101,7 +108,11 @@ impl Painter<'_> {
         while col < cols {
             let cell = self.lane.cell(depth, col);
             let same = |next: &Cell| {
-                if cell.merged > 0 { next.merged > 0 } else { next.merged == 0 && next.call == cell.call }
+                if cell.merged > 0 {
+                    next.merged > 0
+                } else {
+                    next.merged == 0 && next.call == cell.call
+                }
             };
             let mut end = col + 1;
             while end < cols && same(&self.lane.cell(depth, end)) {
@@ -237,11 +248,8 @@ impl Painter<'_> {
         let room = to - from - 2;
         if text::width(&words) <= room {
             let x = self.flame.x + (from + 1 + (room - text::width(&words)) / 2) as u16;
-            let style = if alike {
-                self.style(first, theme.merged(self.tint(first)))
-            } else {
-                theme.dim()
-            };
+            let style =
+                if alike { self.style(first, theme.merged(self.tint(first))) } else { theme.dim() };
             paint::text(buf, self.flame, x, self.y(row), &words, style);
         }
     }

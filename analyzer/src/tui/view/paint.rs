@@ -18,7 +18,12 @@ pub(super) fn text(buf: &mut Buffer, area: Rect, x: u16, y: u16, text: &str, sty
 /// A text that ends at the right edge of `area`; left out if it does not fit after `from`.
 /// Gives the column in which it begins.
 pub(super) fn right(
-    buf: &mut Buffer, area: Rect, from: u16, y: u16, shown: &str, style: Style,
+    buf: &mut Buffer,
+    area: Rect,
+    from: u16,
+    y: u16,
+    shown: &str,
+    style: Style,
 ) -> u16 {
     let width = text::width(shown) as u16;
     let x = area.right().saturating_sub(width);
