@@ -166,7 +166,7 @@ impl Collector {
     /// there is a limit to waiting.
     fn bear(error: crate::Error, over: bool, failing_since: &mut Option<Instant>) -> Result<()> {
         let since = *failing_since.get_or_insert_with(Instant::now);
-        if !error.is_no_space() && over || over && since.elapsed() > GIVE_UP {
+        if over && (!error.is_no_space() || since.elapsed() > GIVE_UP) {
             return Err(error);
         }
         if over {

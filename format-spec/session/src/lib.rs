@@ -22,6 +22,8 @@ pub mod lock;
 pub mod output;
 pub mod pack;
 mod read;
+#[cfg(test)]
+mod testing;
 mod walk;
 
 pub use error::{Error, ErrorKind, Result};
