@@ -30,6 +30,8 @@ def name_of(callable_):
         types.BuiltinFunctionType,
         types.MethodDescriptorType,
         types.ClassMethodDescriptorType,
+        types.WrapperDescriptorType,
+        types.MethodWrapperType,
     )
     if isinstance(callable_, named):
         return callable_.__qualname__

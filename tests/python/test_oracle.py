@@ -44,7 +44,15 @@ PROGRAMS = {
             total = functools.reduce(operator.add, numbers)
             d = dict(a=1)
             d.update(b=2)
-            counter = collections.Counter("abca").most_common(1)
+            class Sub(dict):
+                def __init__(self, *args):
+                    super().__init__(*args)
+            counter = Sub(a=1) if False else Sub({"b": 2})
+            queue = collections.deque([1, 2])
+            queue.rotate(1)
+            (5).__add__(6)
+            int.__add__(5, 6)
+            type("Made", (), {})()
             part = functools.partial(max, 3)(5)
             return isinstance(total, int), int("3"), str(total), print, text, counter, part
         """,
