@@ -1,7 +1,9 @@
 //! Start, stop, and the long records that a program writes itself.
 #![allow(unsafe_code, reason = "calls what needs the GIL, which is held here")]
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
@@ -9,7 +11,7 @@ use pyo3::types::PyDict;
 use rtrace_format::long;
 use rtrace_format::record::Subkind;
 
-use crate::options::Options;
+use crate::options::{Mode, Options};
 use crate::recording::{self, Recording};
 use crate::session::Interpreter;
 use crate::{attach, hook, names, session, thread};
@@ -18,7 +20,7 @@ use crate::{attach, hook, names, session, thread};
 ///
 /// # Errors
 /// A recording runs already; the output is refused; there is no room.
-pub fn prepare(options: Options, interpreter: &Interpreter) -> PyResult<Arc<Recording>> {
+pub fn prepare(options: Options, interpreter: &Interpreter) -> PyResult<(Arc<Recording>, Vec<String>)> {
     if recording::current().is_some() {
         return Err(PyRuntimeError::new_err("a recording is running in this process"));
     }
@@ -27,9 +29,10 @@ pub fn prepare(options: Options, interpreter: &Interpreter) -> PyResult<Arc<Reco
         return Err(PyRuntimeError::new_err("the interpreter has no place left for our ids"));
     }
     let made = session::begin(options, interpreter);
-    let made = Arc::new(made.map_err(|error| PyOSError::new_err(error.to_string()))?);
-    recording::set_current(Arc::clone(&made));
-    Ok(made)
+    let made = made.map_err(|error| PyOSError::new_err(error.to_string()))?;
+    let recording = Arc::new(made.recording);
+    recording::set_current(Arc::clone(&recording));
+    Ok((recording, made.notes))
 }
 
 /// Gives the running threads their rings and installs the hook.
@@ -49,7 +52,7 @@ pub fn install(py: Python<'_>, recording: &Arc<Recording>) -> PyResult<()> {
 ///
 /// # Errors
 /// Nothing is being recorded.
-pub fn stop(py: Python<'_>, exit_code: Option<i32>) -> PyResult<Arc<Recording>> {
+pub fn stop(py: Python<'_>, exit_code: Option<i32>) -> PyResult<Stopped> {
     let Some(recording) = recording::current() else {
         return Err(PyRuntimeError::new_err("nothing is being recorded"));
     };
@@ -58,7 +61,36 @@ pub fn stop(py: Python<'_>, exit_code: Option<i32>) -> PyResult<Arc<Recording>> 
     // SAFETY: `py` says that the GIL is held.
     unsafe { attach::name_all() };
     finish(&recording, exit_code);
-    Ok(recording)
+    let output = recording.output.clone();
+    Ok(Stopped { output, note: py.detach(|| complete(&recording)) })
+}
+
+/// How a recording ended.
+#[derive(Debug)]
+pub struct Stopped {
+    /// The trace.
+    pub output: PathBuf,
+    /// What the user should hear, if it is not finished.
+    pub note: Option<String>,
+}
+
+/// How long a stop waits for the collector to take over the rest.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Sees to it that `trace.bin` holds all of this process; says what keeps it from that.
+fn complete(recording: &Recording) -> Option<String> {
+    let dir = &recording.dir;
+    if recording.options.mode == Mode::Full {
+        let number = recording.rings.process;
+        if rtrace_session::collector::wait_for(dir, number, PATIENCE) {
+            return None;
+        }
+        if recording.page.collector_is_alive() {
+            return Some("the collector is still writing it".into());
+        }
+    }
+    let packed = rtrace_session::pack::finish(dir);
+    packed.err().map(|error| format!("it is not finished ({error}); rtrace-view reads it all the same"))
 }
 
 fn finish(recording: &Arc<Recording>, exit_code: Option<i32>) {
@@ -111,4 +143,19 @@ pub fn run<'py>(
             pyo3::ffi::PyEval_EvalCode(code.as_ptr(), globals, globals),
         )
     }
+}
+
+/// Writes what the rings hold now to `output`; recording goes on.
+///
+/// # Errors
+/// Nothing is being recorded, or the file cannot be written.
+pub fn snapshot(py: Python<'_>, output: &Path, reason: &str) -> PyResult<PathBuf> {
+    let Some(recording) = recording::current() else {
+        return Err(PyRuntimeError::new_err("nothing is being recorded"));
+    };
+    // SAFETY: `py` says that the GIL is held.
+    unsafe { attach::name_all() };
+    let written = py.detach(|| rtrace_session::pack::snapshot(&recording.dir, output, reason));
+    let packed = written.map_err(|error| PyOSError::new_err(error.to_string()))?;
+    Ok(packed.path)
 }

@@ -12,6 +12,7 @@
 
 pub mod attach;
 pub mod clock;
+pub mod collector;
 pub mod control;
 pub mod ffi;
 pub mod filter;

@@ -3,9 +3,9 @@
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 use rtrace_format::record::Subkind;
 
 use crate::filter::Filter;
@@ -28,20 +28,18 @@ mod _core {
         names::code::set_home(directory);
     }
 
-    /// Begins a recording and gives the path of its trace.
+    /// Begins a recording; gives what is other than asked for, in one line each.
     #[pyfunction]
-    fn _start(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Vec<u8>> {
-        let options = parse(options)?;
-        let recording = control::prepare(options, &interpreter(py))?;
+    fn _start(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Vec<String>> {
+        let (recording, notes) = control::prepare(parse(options)?, &interpreter(py))?;
         control::install(py, &recording)?;
-        Ok(recording.output.clone().into_os_string().into_vec())
+        Ok(notes)
     }
 
-    /// Begins a recording of a program: events come from `_run` on.
+    /// Begins a recording of a program, as `_start`: events come from `_run` on.
     #[pyfunction]
-    fn _prepare(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Vec<u8>> {
-        let recording = control::prepare(parse(options)?, &interpreter(py))?;
-        Ok(recording.output.clone().into_os_string().into_vec())
+    fn _prepare(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Vec<String>> {
+        Ok(control::prepare(parse(options)?, &interpreter(py))?.1)
     }
 
     /// Runs a code object as the program, recorded if a recording was prepared.
@@ -54,12 +52,36 @@ mod _core {
         control::run(py, code, globals)
     }
 
-    /// Ends the recording and gives the path of its trace.
+    /// Ends the recording; gives the path of its trace, and what keeps it from being finished.
     #[pyfunction]
     #[pyo3(signature = (exit_code=None))]
-    fn _stop(py: Python<'_>, exit_code: Option<i32>) -> PyResult<Vec<u8>> {
-        let recording = control::stop(py, exit_code)?;
-        Ok(recording.output.clone().into_os_string().into_vec())
+    fn _stop<'py>(
+        py: Python<'py>,
+        exit_code: Option<i32>,
+    ) -> PyResult<(Bound<'py, PyBytes>, Option<String>)> {
+        let stopped = control::stop(py, exit_code)?;
+        Ok((PyBytes::new(py, stopped.output.as_os_str().as_encoded_bytes()), stopped.note))
+    }
+
+    /// Writes what the rings of the whole session hold now to another file.
+    #[pyfunction]
+    fn _snapshot<'py>(
+        py: Python<'py>,
+        output: Vec<u8>,
+        reason: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let reason = String::from_utf8_lossy(&text(reason)?).into_owned();
+        let output = PathBuf::from(std::ffi::OsString::from_vec(output));
+        let written = control::snapshot(py, &output, &reason)?;
+        Ok(PyBytes::new(py, written.as_os_str().as_encoded_bytes()))
+    }
+
+    /// In the collector's process: drains a session to its end.
+    #[pyfunction]
+    fn _collect(dir: PathBuf) -> PyResult<()> {
+        crate::collector::await_sign();
+        let done = rtrace_session::collector::run(&dir);
+        done.map(drop).map_err(|error| PyOSError::new_err(error.to_string()))
     }
 
     /// Whether this process records.
@@ -133,7 +155,14 @@ fn interpreter(py: Python<'_>) -> Interpreter {
         version: first.to_vec(),
         implementation: get(&["implementation", "name"]),
         executable: get(&["executable"]),
+        module: module_file(py),
     }
+}
+
+/// The file that this module was loaded from; empty where that is not known.
+fn module_file(py: Python<'_>) -> Vec<u8> {
+    let module = py.import("rtrace._core").and_then(|module| module.getattr("__file__"));
+    module.ok().and_then(|file| crate::ffi::text_of(&file)).unwrap_or_default()
 }
 
 /// Options as the package hands them over, already of the right types.

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use rtrace_format::process::{ProcessHeader, RECORDING};
-use rtrace_format::session::SessionHeader;
+use rtrace_format::session::{COLLECTOR_STARTED, SessionHeader};
 use rtrace_format::{Meta, Value, symbol};
 use rtrace_session::{Result, create, dirs, host, output};
 
 use crate::clock;
+use crate::collector;
 use crate::options::{Mode, Options};
 use crate::recording::{Recording, next_generation};
 use crate::ring::RingOptions;
@@ -24,23 +25,39 @@ pub struct Interpreter {
     pub implementation: Vec<u8>,
     /// `sys.executable`; empty where there is none.
     pub executable: Vec<u8>,
+    /// The file of this extension module.
+    pub module: Vec<u8>,
 }
 
 /// The most that a session keeps unless asked otherwise, in bytes.
 const DEFAULT_MEMORY: u64 = 256 << 20;
 
+/// A recording that was begun, and what the user should hear of it.
+#[derive(Debug)]
+pub struct Begun {
+    /// The recording.
+    pub recording: Recording,
+    /// What is other than asked for, in one line each.
+    pub notes: Vec<String>,
+}
+
 /// Makes the files of a new session and this process's place in it.
 ///
 /// # Errors
 /// The output path is refused, or there is no directory or room for the rings.
-pub fn begin(options: Options, interpreter: &Interpreter) -> Result<Recording> {
+pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun> {
+    let mut notes = Vec::new();
     let pid = std::process::id();
     let output = output::reserve(&options.output, pid)?;
+    if let Some(before) = output.renamed() {
+        notes.push(format!("the unfinished trace that was there is now {}", before.display()));
+    }
     let base = dirs::choose_base(options.ring_dir.as_deref())?;
     let uuid = host::new_uuid();
     let clock = clock::choose();
     let started_ns = host::unix_ns();
     let dir = dirs::create_session_dir(&base, started_ns, pid, &uuid)?;
+    let collector = start_collector(&mut options, interpreter, &dir, &mut notes);
     let memory_max = options.max_memory.unwrap_or_else(|| default_memory(&base));
 
     let mut meta = Meta::default();
@@ -102,6 +119,9 @@ pub fn begin(options: Options, interpreter: &Interpreter) -> Result<Recording> {
             return Err(error);
         }
     };
+    if let Some(collector) = &collector {
+        page.set_collector(collector.pid, COLLECTOR_STARTED);
+    }
     let trace = match output.write(&uuid, started_ns, &meta) {
         Ok(path) => path,
         Err(error) => {
@@ -118,7 +138,7 @@ pub fn begin(options: Options, interpreter: &Interpreter) -> Result<Recording> {
     };
     // An eighth of the budget is far more names than any program has, and a bound.
     let symbols = Symbols::new(symbols, create::symbols_path(&dir), memory_max / 8);
-    Ok(Recording::new(
+    let recording = Recording::new(
         next_generation(),
         clock,
         options,
@@ -127,7 +147,37 @@ pub fn begin(options: Options, interpreter: &Interpreter) -> Result<Recording> {
         Arc::new(page),
         process,
         Arc::new(Mutex::new(symbols)),
-    ))
+    );
+    // From here on the collector finds everything that it needs.
+    drop(collector);
+    Ok(Begun { recording, notes })
+}
+
+/// Starts the collector that full mode needs; where there can be none, the mode
+/// becomes flight.
+fn start_collector(
+    options: &mut Options,
+    interpreter: &Interpreter,
+    dir: &Path,
+    notes: &mut Vec<String>,
+) -> Option<collector::Started> {
+    if options.mode != Mode::Full {
+        return None;
+    }
+    let started = match collector::hindrance(&interpreter.executable) {
+        Some(why) => Err(why.to_owned()),
+        None => collector::command(&interpreter.executable, &interpreter.module, dir)
+            .and_then(|command| collector::spawn(&command))
+            .map_err(|error| format!("it cannot be started: {error}")),
+    };
+    match started {
+        Ok(started) => Some(started),
+        Err(why) => {
+            options.mode = Mode::Flight;
+            notes.push(format!("recording in flight mode, without a collector: {why}"));
+            None
+        }
+    }
 }
 
 /// What a process file says of its process.

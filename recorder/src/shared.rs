@@ -67,9 +67,10 @@ impl SessionPage {
         self.map.get(session::field::MEMORY_MAX)
     }
 
-    /// What the collector says of itself.
-    pub fn collector_state(&self) -> u64 {
-        self.map.get(session::field::COLLECTOR_STATE)
+    /// Whether the collector still works on the session.
+    pub fn collector_is_alive(&self) -> bool {
+        let pid = u32::try_from(self.map.get(session::field::COLLECTOR_PID)).unwrap_or(0);
+        pid != 0 && rtrace_session::host::start_time(pid).is_some()
     }
 
     /// Notes that a collector was started.

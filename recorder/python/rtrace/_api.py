@@ -56,12 +56,24 @@ def start(
     if not _registered:
         _registered = True
         atexit.register(_at_exit)
-    _core._start(options)
+    for note in _core._start(options):
+        say(note)
 
 
 def stop() -> str:
     """End the recording and give the path of the finished trace."""
-    return os.fsdecode(_core._stop())
+    path, note = _core._stop()
+    if note is not None:
+        say(f"{os.fsdecode(path)}: {note}")
+    return os.fsdecode(path)
+
+
+def say(text: str) -> None:
+    """One line on stderr, whatever the program has done to ``sys.stderr``."""
+    try:
+        os.write(2, f"rtrace: {text}\n".encode("utf-8", "backslashreplace"))
+    except OSError:
+        pass
 
 
 def snapshot(output: str | os.PathLike[str], reason: str = "") -> str:
@@ -124,4 +136,4 @@ def counter(name: str, value: float) -> None:
 
 def _at_exit() -> None:
     if _core._is_recording():
-        _core._stop()
+        stop()

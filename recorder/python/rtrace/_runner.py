@@ -15,6 +15,7 @@ from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
 from rtrace import _core
+from rtrace._api import say
 
 _exit_code: int | None = None
 
@@ -40,26 +41,20 @@ def run(kind: str, target: str, arguments: list[str], options: dict[str, Any]) -
 
 def _begin(options: dict[str, Any]) -> None:
     try:
-        _core._prepare(options)
+        notes = _core._prepare(options)
     except Exception as error:
         say(f"not recording: {error}")
         return
+    for note in notes:
+        say(note)
     # Registered before the program registers anything, and so called last.
     atexit.register(_at_exit)
 
 
 def _at_exit() -> None:
     if _core._is_recording():
-        path = os.fsdecode(_core._stop(_exit_code))
-        say(f"the trace is {path}")
-
-
-def say(text: str) -> None:
-    """One line on stderr, whatever the program has done to ``sys.stderr``."""
-    try:
-        os.write(2, f"rtrace: {text}\n".encode("utf-8", "backslashreplace"))
-    except OSError:
-        pass
+        path, note = _core._stop(_exit_code)
+        say(f"the trace is {os.fsdecode(path)}" + (f"; {note}" if note else ""))
 
 
 def _status(code: object) -> int:
