@@ -7,10 +7,12 @@ use std::sync::Arc;
 use pyo3::ffi::{self, PyFrameObject, PyObject};
 use rtrace_format::Frame;
 use rtrace_format::frame::BEGAN_BEFORE;
+use rtrace_format::process::{FORKING, RECORDING};
 use rtrace_format::record::ID_MASK;
 
 use crate::clock::Ticks;
 use crate::ffi::{_PyType_Lookup, Owned, dict_get, number, text};
+use crate::fork;
 use crate::names::{SKIP, code};
 use crate::recording::{self, Recording};
 use crate::thread;
@@ -86,6 +88,11 @@ pub unsafe fn attach_running(recording: &Arc<Recording>) {
 fn give_ring(writer: &mut Writer, recording: &Arc<Recording>, frames: &[Frame]) -> bool {
     match recording.new_ring(writer.tid()) {
         Ok(ring) => {
+            // A forked child is one of the session's processes from its first event on:
+            // most children become other programs before they have one.
+            if recording.process.state() == FORKING {
+                recording.process.set_state(RECORDING);
+            }
             writer.attach(Arc::clone(recording), ring, frames);
             true
         }
@@ -117,7 +124,12 @@ pub unsafe fn name_all() {
 /// A thread's first event, or its first since a fork.
 fn attach(writer: &mut Writer, entering: bool) -> bool {
     let attached = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let Some(recording) = recording::current() else { return false };
+        let Some(recording) = recording::current() else {
+            if fork::take_unwanted() {
+                fork::silence();
+            }
+            return false;
+        };
         if !writer.may_try_again() {
             recording.process.count_lost(1);
             return false;
@@ -127,7 +139,11 @@ fn attach(writer: &mut Writer, entering: bool) -> bool {
             // SAFETY: events come with the GIL held.
             frames = unsafe { open_frames(&recording, current_frame(), entering) };
         }
-        give_ring(writer, &recording, &frames)
+        let given = give_ring(writer, &recording, &frames);
+        if given {
+            name_writer(writer, thread::current_ident());
+        }
+        given
     }));
     attached.unwrap_or(false)
 }

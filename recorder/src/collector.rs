@@ -148,9 +148,8 @@ extern "C" fn first_step(plan: *mut c_void) -> c_int {
     // SAFETY: the thread that owns the plan is suspended.
     let stack = unsafe { (*plan).stack };
     // SAFETY: as for the first step; this step is suspended in turn.
-    let pid = unsafe {
-        libc::clone(second_step, stack, libc::CLONE_VM | libc::CLONE_VFORK, plan.cast())
-    };
+    let pid =
+        unsafe { libc::clone(second_step, stack, libc::CLONE_VM | libc::CLONE_VFORK, plan.cast()) };
     // SAFETY: the only one that runs of those who share the plan.
     let plan = unsafe { &mut *plan };
     plan.pid = pid;

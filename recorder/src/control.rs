@@ -14,13 +14,16 @@ use rtrace_format::record::Subkind;
 use crate::options::{Mode, Options};
 use crate::recording::{self, Recording};
 use crate::session::Interpreter;
-use crate::{attach, hook, names, session, thread};
+use crate::{attach, fork, hook, names, session, thread};
 
 /// Begins a session. Events are recorded from [`install`] on.
 ///
 /// # Errors
 /// A recording runs already; the output is refused; there is no room.
-pub fn prepare(options: Options, interpreter: &Interpreter) -> PyResult<(Arc<Recording>, Vec<String>)> {
+pub fn prepare(
+    options: Options,
+    interpreter: &Interpreter,
+) -> PyResult<(Arc<Recording>, Vec<String>)> {
     if recording::current().is_some() {
         return Err(PyRuntimeError::new_err("a recording is running in this process"));
     }
@@ -32,6 +35,7 @@ pub fn prepare(options: Options, interpreter: &Interpreter) -> PyResult<(Arc<Rec
     let made = made.map_err(|error| PyOSError::new_err(error.to_string()))?;
     let recording = Arc::new(made.recording);
     recording::set_current(Arc::clone(&recording));
+    fork::watch();
     Ok((recording, made.notes))
 }
 
@@ -90,7 +94,9 @@ fn complete(recording: &Recording) -> Option<String> {
         }
     }
     let packed = rtrace_session::pack::finish(dir);
-    packed.err().map(|error| format!("it is not finished ({error}); rtrace-view reads it all the same"))
+    packed
+        .err()
+        .map(|error| format!("it is not finished ({error}); rtrace-view reads it all the same"))
 }
 
 fn finish(recording: &Arc<Recording>, exit_code: Option<i32>) {

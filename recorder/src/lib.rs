@@ -16,6 +16,7 @@ pub mod collector;
 pub mod control;
 pub mod ffi;
 pub mod filter;
+pub mod fork;
 pub mod hook;
 pub mod names;
 pub mod options;

@@ -33,6 +33,9 @@ pub enum HookKind {
 }
 
 impl HookKind {
+    /// Every hook.
+    pub const ALL: [HookKind; 2] = [HookKind::Monitoring, HookKind::Profile];
+
     /// The name on the command line and in the metadata.
     pub fn name(self) -> &'static str {
         match self {

@@ -9,6 +9,7 @@ use rtrace_format::{Clock, Symbol};
 use crate::clock::Ticks;
 use crate::options::Options;
 use crate::ring::{Refused, Ring, RingOptions};
+use crate::session::Interpreter;
 use crate::shared::{ProcessPage, SessionPage};
 use crate::symbols::Symbols;
 
@@ -39,6 +40,8 @@ pub struct Recording {
     pub process: ProcessPage,
     /// This process.
     pub pid: u32,
+    /// The interpreter.
+    pub interpreter: Interpreter,
     symbols: Arc<Mutex<Symbols>>,
 }
 
@@ -54,10 +57,23 @@ impl Recording {
         page: Arc<SessionPage>,
         process: ProcessPage,
         symbols: Arc<Mutex<Symbols>>,
+        interpreter: Interpreter,
     ) -> Recording {
         let dir = rings.dir.clone();
         let pid = std::process::id();
-        Recording { generation, clock, options, dir, output, rings, page, process, pid, symbols }
+        Recording {
+            generation,
+            clock,
+            options,
+            dir,
+            output,
+            rings,
+            page,
+            process,
+            pid,
+            interpreter,
+            symbols,
+        }
     }
 
     /// The same recording in a forked child, with the child's own process file.
@@ -72,6 +88,7 @@ impl Recording {
             page: Arc::clone(&self.page),
             process,
             pid: std::process::id(),
+            interpreter: self.interpreter.clone(),
             symbols: Arc::clone(&self.symbols),
         }
     }
@@ -92,11 +109,6 @@ impl Recording {
     /// The tick now.
     pub fn now(&self) -> u64 {
         Ticks::of(&self.clock).now()
-    }
-
-    /// Holds the symbols' lock, across a fork.
-    pub fn hold_symbols(&self) -> MutexGuard<'_, Symbols> {
-        lock(&self.symbols)
     }
 }
 

@@ -147,6 +147,7 @@ pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun> {
         Arc::new(page),
         process,
         Arc::new(Mutex::new(symbols)),
+        interpreter.clone(),
     );
     // From here on the collector finds everything that it needs.
     drop(collector);

@@ -18,6 +18,7 @@ from rtrace import _core
 from rtrace._api import say
 
 _exit_code: int | None = None
+_pid = os.getpid()
 
 
 def run(kind: str, target: str, arguments: list[str], options: dict[str, Any]) -> None:
@@ -54,7 +55,9 @@ def _begin(options: dict[str, Any]) -> None:
 def _at_exit() -> None:
     if _core._is_recording():
         path, note = _core._stop(_exit_code)
-        say(f"the trace is {os.fsdecode(path)}" + (f"; {note}" if note else ""))
+        # A forked child ends here too; the trace is its parent's to announce.
+        if os.getpid() == _pid:
+            say(f"the trace is {os.fsdecode(path)}" + (f"; {note}" if note else ""))
 
 
 def _status(code: object) -> int:

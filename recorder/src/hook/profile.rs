@@ -139,7 +139,9 @@ pub fn install(py: Python<'_>, options: &Options) -> PyResult<()> {
 /// # Errors
 /// The interpreter refuses.
 pub fn remove(py: Python<'_>) -> PyResult<()> {
-    INSTALLED.store(0, Ordering::Relaxed);
+    if INSTALLED.swap(0, Ordering::Relaxed) == 0 {
+        return Ok(());
+    }
     set_everywhere(None);
     let before = lock(&BEFORE).take();
     let threading = py.import("threading")?;
