@@ -179,6 +179,24 @@ unsafe fn open_frames(
     frames
 }
 
+/// How many Python frames the current thread has open.
+///
+/// # Safety
+/// - the GIL is held.
+pub unsafe fn depth_here() -> std::ffi::c_int {
+    let mut depth = 0;
+    // SAFETY: the GIL is held.
+    let mut next = unsafe { current_frame() };
+    while let Some(frame) = next {
+        depth += 1;
+        // SAFETY: a live frame; a new reference or null comes back.
+        let back = unsafe { ffi::PyFrame_GetBack(frame.as_ptr().cast()) };
+        // SAFETY: owned; null without an exception is the outermost.
+        next = if back.is_null() { None } else { unsafe { Owned::take(back.cast()) } };
+    }
+    depth
+}
+
 /// # Safety
 /// - the GIL is held.
 unsafe fn current_frame() -> Option<Owned> {

@@ -140,6 +140,8 @@ pub fn run<'py>(
     if let Some(recording) = recording::current() {
         install(py, &recording)?;
     }
+    // SAFETY: `py` says that the GIL is held.
+    crate::ffi::forgive_recursion(py, unsafe { attach::depth_here() });
     let globals = globals.as_ptr();
     // SAFETY: a code object and a dict, alive in the caller's frame; a new
     // reference or null with an exception comes back.

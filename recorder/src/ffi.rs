@@ -213,3 +213,30 @@ pub fn text_of(object: &pyo3::Bound<'_, pyo3::PyAny>) -> Option<Vec<u8>> {
     // SAFETY: a bound object is alive and means that the GIL is held.
     unsafe { text(object.as_ptr()) }
 }
+
+/// Where the remaining recursion depth lies in a `PyThreadState`; the limit follows it.
+#[cfg(not(Py_3_12))]
+const RECURSION_REMAINING: usize = 32;
+#[cfg(all(Py_3_12, not(Py_3_13)))]
+const RECURSION_REMAINING: usize = 28;
+#[cfg(all(Py_3_13, not(Py_3_14)))]
+const RECURSION_REMAINING: usize = 44;
+#[cfg(Py_3_14)]
+const RECURSION_REMAINING: usize = 48;
+
+/// Gives the current thread `frames` more levels, as if the frames that are open
+/// did not count. The limit itself, which a program may ask for, stays.
+pub fn forgive_recursion(_py: pyo3::Python<'_>, frames: std::ffi::c_int) {
+    // SAFETY: the GIL is held.
+    let limit = unsafe { ffi::Py_GetRecursionLimit() };
+    // SAFETY: as above.
+    let thread = unsafe { ffi::PyThreadState_Get() };
+    let fields = thread.cast::<u8>().wrapping_add(RECURSION_REMAINING);
+    let fields = fields.cast::<[std::ffi::c_int; 2]>();
+    // SAFETY: inside the thread's state in every release of this minor version.
+    let fields = unsafe { &mut *fields };
+    // Where the second is not the limit this is another layout: nothing is touched.
+    if fields[1] == limit && (0..limit).contains(&fields[0]) {
+        fields[0] += frames;
+    }
+}

@@ -19,6 +19,7 @@ from rtrace._api import say
 
 _exit_code: int | None = None
 _pid = os.getpid()
+_home = os.path.dirname(__file__)
 
 
 def run(kind: str, target: str, arguments: list[str], options: dict[str, Any]) -> None:
@@ -28,6 +29,8 @@ def run(kind: str, target: str, arguments: list[str], options: dict[str, Any]) -
     program: CodeType | None = None
     try:
         program, names = prepare(target, arguments)
+        if names["__spec__"] is not None:
+            kind = "module"
         _begin(options)
         _core._run(program, names)
         _exit_code = 0
@@ -36,7 +39,7 @@ def run(kind: str, target: str, arguments: list[str], options: dict[str, Any]) -
         raise
     except BaseException:
         _exit_code = 1
-        _show_only_the_program(program)
+        _show_only_the_program(program, kind)
         raise
 
 
@@ -69,6 +72,8 @@ def _status(code: object) -> int:
 def _fresh_main() -> ModuleType:
     module = ModuleType("__main__")
     module.__dict__["__builtins__"] = sys.modules["builtins"]
+    if sys.version_info < (3, 14):
+        module.__dict__["__annotations__"] = {}
     # The old one holds the names of the code that runs this: it must stay alive.
     sys.modules["__main__"], _keep[0] = module, sys.modules.get("__main__")
     return module
@@ -87,11 +92,18 @@ def _code(source: str, arguments: list[str]) -> tuple[CodeType, dict[str, Any]]:
     sys.argv[:] = ["-c", *arguments]
     _set_path("")
     code = compile(source, "<string>", "exec", dont_inherit=True)
-    module = _fresh_main()
-    module.__dict__.update(__loader__=sys.modules["importlib._bootstrap"].BuiltinImporter
-                           if "importlib._bootstrap" in sys.modules
-                           else sys.modules["_frozen_importlib"].BuiltinImporter)
-    return code, module.__dict__
+    names = _fresh_main().__dict__
+    names["__loader__"] = sys.modules["_frozen_importlib"].BuiltinImporter  # type: ignore[attr-defined]
+    return code, names
+
+
+def _absolute(path: str) -> str:
+    """As the interpreter makes it: nothing but a leading ``./`` is resolved."""
+    if os.path.isabs(path):
+        return path
+    while path.startswith("./"):
+        path = path[2:].lstrip("/")
+    return os.path.join(os.getcwd(), path) if path not in ("", ".") else os.getcwd()
 
 
 def _script(path: str, arguments: list[str]) -> tuple[CodeType, dict[str, Any]]:
@@ -100,67 +112,67 @@ def _script(path: str, arguments: list[str]) -> tuple[CodeType, dict[str, Any]]:
     sys.argv[:] = [path, *arguments]
     from pkgutil import get_importer, read_code
 
-    importer = get_importer(path)
-    if importer is not None and not isinstance(importer, type(None)):
+    if get_importer(path) is not None:
         # A directory or an archive with a __main__ in it.
-        _set_path(path)
-        return _main_of("__main__", path)
+        _set_path(_absolute(path))
+        return _main_of(None)
+    file_name = _absolute(path)
     try:
-        with io.open_code(os.path.abspath(path)) as file:
+        with io.open_code(file_name) as file:
             code = read_code(file)
+        loader: Any = SourcelessFileLoader
         if code is None:
-            with io.open_code(os.path.abspath(path)) as file:
+            with io.open_code(file_name) as file:
                 source = file.read()
+            loader = SourceFileLoader
     except OSError as error:
-        interpreter = os.fsencode(sys.executable or "python")
-        what = f": can't open file {os.path.abspath(path)!r}: [Errno {error.errno}] "
-        os.write(2, interpreter + (what + f"{error.strerror}\n").encode("utf-8", "backslashreplace"))
-        raise SystemExit(2) from None
+        raise SystemExit(_cannot_open(file_name, error)) from None
     _set_path(os.path.dirname(os.path.realpath(path)))
-    loader: Any = SourceFileLoader
     if code is None:
-        code = compile(source, path, "exec", dont_inherit=True)
-    else:
-        loader = SourcelessFileLoader
-    module = _fresh_main()
-    module.__dict__.update(__file__=path, __cached__=None, __loader__=loader("__main__", path))
-    return code, module.__dict__
+        code = compile(source, file_name, "exec", dont_inherit=True)
+    names = _fresh_main().__dict__
+    names.update(__file__=file_name, __cached__=None, __loader__=loader("__main__", file_name))
+    return code, names
+
+
+def _cannot_open(path: str, error: OSError) -> int:
+    """Says it in the interpreter's words, and gives its exit status."""
+    what = f"{sys.executable}: can't open file {path!r}: [Errno {error.errno}] {error.strerror}\n"
+    os.write(2, what.encode("utf-8", "backslashreplace"))
+    return 2
 
 
 def _module(name: str, arguments: list[str]) -> tuple[CodeType, dict[str, Any]]:
     sys.argv[:] = ["-m", *arguments]
     _set_path(os.getcwd())
-    return _main_of(name, None)
+    return _main_of(name)
 
 
-def _main_of(name: str, path: str | None) -> tuple[CodeType, dict[str, Any]]:
-    """The code of a module to be run as ``__main__``, found as ``python -m`` does."""
+def _main_of(name: str | None) -> tuple[CodeType, dict[str, Any]]:
+    """The code of a module, or of the ``__main__`` in ``sys.path[0]``, as ``python`` finds it."""
     import runpy
 
-    find: Any = runpy._get_main_module_details if path is not None else runpy._get_module_details  # type: ignore[attr-defined]
-    # A directory's own __main__ is looked for where this process has one already.
-    hidden = sys.modules.pop("__main__", None) if path is not None else None
+    finder: Any = runpy
     try:
-        _, spec, code = find(runpy._Error) if path is not None else find(name, runpy._Error)  # type: ignore[attr-defined]
-    except runpy._Error as error:  # type: ignore[attr-defined]
+        if name is None:
+            _, spec, code = finder._get_main_module_details(finder._Error)
+        else:
+            _, spec, code = finder._get_module_details(name, finder._Error)
+            sys.argv[0] = spec.origin
+    except finder._Error as error:
         raise SystemExit(f"{sys.executable}: {error}") from None
-    finally:
-        if hidden is not None:
-            sys.modules["__main__"] = hidden
-    if path is None:
-        sys.argv[0] = spec.origin
-    module = _fresh_main()
-    module.__dict__.update(
+    names = _fresh_main().__dict__
+    names.update(
         __file__=spec.origin,
         __cached__=spec.cached,
         __loader__=spec.loader,
         __package__=spec.parent,
         __spec__=spec,
     )
-    return code, module.__dict__
+    return code, names
 
 
-def _show_only_the_program(program: CodeType | None) -> None:
+def _show_only_the_program(program: CodeType | None, kind: str) -> None:
     """Have an uncaught exception shown without the frames that are ours.
 
     Set at the last moment, around whatever hook the program left, so that the
@@ -169,13 +181,29 @@ def _show_only_the_program(program: CodeType | None) -> None:
     before = sys.excepthook
 
     def show(
-        kind: type[BaseException], value: BaseException, traceback: TracebackType | None
+        exception: type[BaseException], value: BaseException, traceback: TracebackType | None
     ) -> Any:
         sys.excepthook = before
-        shown = traceback
-        while shown is not None and shown.tb_frame.f_code is not program:
-            shown = shown.tb_next
-        value.__traceback__ = shown
-        return before(kind, value, shown)
+        value.__traceback__ = shown = _without_us(traceback, program, kind)
+        return before(exception, value, shown)
 
     sys.excepthook = show
+
+
+def _without_us(
+    traceback: TracebackType | None, program: CodeType | None, kind: str
+) -> TracebackType | None:
+    first: list[TracebackType] = []
+    rest = entry = traceback
+    while entry is not None and entry.tb_frame.f_code is not program:
+        if os.path.dirname(entry.tb_frame.f_code.co_filename) == _home:
+            rest = entry.tb_next
+        elif rest is traceback:
+            first.append(entry)
+        entry = entry.tb_next
+    if rest is traceback or kind != "module":
+        return rest
+    # A module is run by runpy without us too: its entries stay.
+    for entry in reversed(first):
+        rest = TracebackType(rest, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return rest
