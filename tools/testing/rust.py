@@ -15,7 +15,7 @@ def lint(root, steps):
         steps.run("licences and sources", deny, cwd=root)
     else:
         steps.note("cargo deny is not installed: licences and sources were not checked")
-    document = ["cargo", "doc", "--locked", "--workspace", "--no-deps"]
+    document = ["cargo", "doc", "--locked", "--workspace", "--no-deps", "--document-private-items"]
     steps.run("documentation", document, environment={"RUSTDOCFLAGS": "-D warnings"}, cwd=root)
 
 
