@@ -75,7 +75,9 @@ def test_exit_kinds(record, hook):
         main()
         """
     events = within(record(source, "--hook", hook).events(), "main")
-    left = {event["name"]: event["kind"] for event in events if event["kind"] in ("return", "unwind")}
+    left = {
+        event["name"]: event["kind"] for event in events if event["kind"] in ("return", "unwind")
+    }
     assert left == {"raises": "unwind", "passes": "unwind", "main": "return"}
 
 
@@ -225,15 +227,15 @@ def test_tree(record):
     assert lanes[0]["name"] == "MainThread"
 
     def names(node):
-        return {"name": node["name"], "calls": node["calls"],
-                "children": [names(child) for child in node["children"]]}  # fmt: skip
+        children = [names(child) for child in node["children"]]
+        return {"name": node["name"], "calls": node["calls"], "children": children}
 
     root = next(node for node in lanes[0]["roots"] if node["name"] == "<module>")
     main = next(node for node in root["children"] if node["name"] == "main")
     length = {"name": "len", "calls": 2, "children": []}
     leaf = {"name": "leaf", "calls": 2, "children": [length]}
-    assert names(main) == {"name": "main", "calls": 1,
-                           "children": [{"name": "middle", "calls": 1, "children": [leaf]}]}  # fmt: skip
+    inner = {"name": "middle", "calls": 1, "children": [leaf]}
+    assert names(main) == {"name": "main", "calls": 1, "children": [inner]}
     assert main["began_before"] is False and main["open"] in (False, 0)
 
 

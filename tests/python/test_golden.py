@@ -11,7 +11,9 @@ from rtrace_py import open_trace, zstd  # noqa: E402
 from rtrace_py.events import events  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "golden"
-NAMES = "empty.bin one_call.bin threads.bin exception.bin ring_wrapped truncated.bin footer_missing.bin"
+NAMES = (
+    "empty.bin one_call.bin threads.bin exception.bin ring_wrapped truncated.bin footer_missing.bin"
+)
 
 
 @pytest.mark.skipif(not zstd.available(), reason=zstd.MISSING)

@@ -159,7 +159,13 @@ PROGRAMS = {
 def oracle(record, hook, program):
     path = record.script(program)
     log = record.folder / "oracle.json"
-    command = [sys.executable, str(Path(__file__).with_name("oracle.py")), hook, str(path), str(log)]
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("oracle.py")),
+        hook,
+        str(path),
+        str(log),
+    ]
     subprocess.run(command, check=True, env=environment(), cwd=record.folder)
     return [tuple(entry) for entry in json.loads(log.read_text())]
 

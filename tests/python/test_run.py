@@ -27,7 +27,9 @@ def same(record, source, *flags, given=None, arguments=(), python=(), runs=True)
 
 @pytest.mark.parametrize("mode", MODES)
 def test_output_and_trace(record, mode):
-    recorded = same(record, "import sys\nprint('out')\nprint('err', file=sys.stderr)", "--mode", mode)
+    recorded = same(
+        record, "import sys\nprint('out')\nprint('err', file=sys.stderr)", "--mode", mode
+    )
     info = recorded.view("info")
     assert info["processes"][0]["mode"] == mode
     assert info["processes"][0]["end"] == "clean"
@@ -134,7 +136,8 @@ def test_main_module_of_dash_m(record):
 
 
 def test_main_module_of_dash_c(record):
-    code = "import sys, __main__\nprint(sys.argv, sys.path[0], __name__)\nprint(hasattr(__main__, '__file__'))"
+    code = "import sys, __main__\nprint(sys.argv, sys.path[0], __name__)\n"
+    code += "print(hasattr(__main__, '__file__'))"
     same(record, ("-c", code), arguments=("one", "--two"))
     recorded = same(record, ("-c", "def f():\n    1 / 0\nf()\n"))
     assert recorded.returncode == 1

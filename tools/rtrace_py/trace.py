@@ -86,9 +86,15 @@ class Trace:
             thread = self.threads.get(events.serial) or self._thread(events.serial, 0)
             thread.blocks.append(
                 Block(
-                    events.first_number, events.base_tick, events.fiber, events.keyframe,
-                    events.dropped, events.cause, self.file.symbols,
-                    lambda events=events: eventchunk.event_records(events), False,
+                    events.first_number,
+                    events.base_tick,
+                    events.fiber,
+                    events.keyframe,
+                    events.dropped,
+                    events.cause,
+                    self.file.symbols,
+                    lambda events=events: eventchunk.event_records(events),
+                    False,
                 )  # fmt: skip
             )
 
@@ -105,9 +111,15 @@ class Trace:
             for one in ring.segments:
                 thread.blocks.append(
                     Block(
-                        one.first_number, one.base_tick, one.fiber, one.keyframe,
-                        one.dropped, one.cause, self.session.symbols,
-                        lambda one=one: segment.segment_records(one), True,
+                        one.first_number,
+                        one.base_tick,
+                        one.fiber,
+                        one.keyframe,
+                        one.dropped,
+                        one.cause,
+                        self.session.symbols,
+                        lambda one=one: segment.segment_records(one),
+                        True,
                     )  # fmt: skip
                 )
 

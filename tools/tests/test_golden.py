@@ -35,8 +35,6 @@ def test_without_zstd_it_says_what_to_install():
         "from rtrace_py.__main__ import main; sys.exit(main())"
     )
     command = [sys.executable, "-c", code, str(GOLDEN / "one_call.bin")]
-    done = subprocess.run(
-        command, cwd=ROOT / "tools", capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=ROOT / "tools", capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "zstandard" in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -92,7 +92,14 @@ CLOCK = dict(clock=b"tsc", clock_mult=3, clock_shift=1, clock_base_tick=100, clo
 def test_structured_values_are_read_back():
     raw = meta(a=1, b=-1, c=0.5, d=True, e=b"\xed\xa0\x80", argv=[b"x", b""])
     found = structured.as_dict(structured.metadata(raw))
-    assert found == {"a": 1, "b": -1, "c": 0.5, "d": True, "e": b"\xed\xa0\x80", "argv": [b"x", b""]}
+    assert found == {
+        "a": 1,
+        "b": -1,
+        "c": 0.5,
+        "d": True,
+        "e": b"\xed\xa0\x80",
+        "argv": [b"x", b""],
+    }
     assert cursor.text(found["e"]) == "\ud800"
 
 
