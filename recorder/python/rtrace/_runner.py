@@ -92,6 +92,11 @@ def _code(source: str, arguments: list[str]) -> tuple[CodeType, dict[str, Any]]:
     sys.argv[:] = ["-c", *arguments]
     _set_path("")
     code = compile(source, "<string>", "exec", dont_inherit=True)
+    if sys.version_info >= (3, 13):
+        # So that tracebacks show its lines, as they do without us.
+        import linecache
+
+        linecache._register_code(code, source, "<string>")  # type: ignore[attr-defined]
     names = _fresh_main().__dict__
     names["__loader__"] = sys.modules["_frozen_importlib"].BuiltinImporter  # type: ignore[attr-defined]
     return code, names
