@@ -252,3 +252,6 @@ fn read_thread(dir: &Path, serial: u64, uuid: &[u8; 16]) -> Result<Option<Thread
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

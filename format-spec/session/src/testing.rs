@@ -155,6 +155,7 @@ impl World {
             path,
             serial,
             slots: segments as usize,
+            fiber: 0,
             segment: Segment {
                 lap: 1,
                 serial,
@@ -201,6 +202,7 @@ pub(crate) struct Pen {
     pub(crate) path: PathBuf,
     serial: u64,
     slots: usize,
+    fiber: u32,
     /// The active segment.
     pub(crate) segment: Segment,
     /// A segment is sealed when it has so many words.
@@ -252,6 +254,17 @@ impl Pen {
         self.put(Word::long(7, payload.len() as u8, 1, 1), &payload);
     }
 
+    /// Another fiber runs: `stack` are its open frames, raw ids; its own are given back.
+    pub(crate) fn switch(&mut self, fiber: u32, stack: Vec<Frame>) -> Vec<Frame> {
+        let mut payload = Vec::new();
+        rtrace_format::long::encode_switch(&mut payload, fiber, stack.len() as u32, &stack);
+        let word = Word::long(6, payload.len() as u8, 0, 2);
+        self.put(word, &payload);
+        self.fiber = fiber;
+        self.note("switch", "", 0);
+        std::mem::replace(&mut self.stack, stack)
+    }
+
     fn note(&mut self, kind: &str, name: &str, depth: u32) {
         self.written.push(Event {
             serial: self.serial,
@@ -288,6 +301,7 @@ impl Pen {
         self.segment.sealed = false;
         self.segment.lost_before = 0;
         self.segment.cpu_ns += 10;
+        self.segment.fiber = self.fiber;
         self.segment.keyframe = Keyframe::of(&self.stack, 8, 24);
         // A little time passes between the last record and the new segment.
         self.tick += 5;

@@ -18,6 +18,9 @@ use crate::read;
 /// written early: chunks would be too small to compress well.
 const EARLY_SEGMENTS: usize = 8;
 
+/// Marks a place after which nothing was seen yet.
+const UNSEEN: u32 = u32::MAX;
+
 /// Every ring of the session that is not finished.
 pub(super) struct Rings {
     dir: PathBuf,
@@ -36,8 +39,10 @@ struct OpenRing {
     ring: Ring,
     /// Where its segments lie.
     offsets: Vec<u64>,
-    /// The index in `offsets` at which the next lap is expected.
-    next: usize,
+    /// The index in `offsets` of the last lap that was found.
+    at: Option<usize>,
+    /// By index in `offsets`: the place that came after it the last time round.
+    after: Vec<u32>,
     /// The last lap that was given to the packer.
     lap: u64,
     /// What `drained` in the header says.
@@ -81,8 +86,9 @@ impl Rings {
         announce(packer, ring.header())?;
         let released = ring.header().drained;
         let offsets = ring.offsets();
-        self.open
-            .insert(serial, OpenRing { ring, offsets, next: 0, lap, released, damaged: false });
+        let after = Vec::new();
+        let ring = OpenRing { ring, offsets, at: None, after, lap, released, damaged: false };
+        self.open.insert(serial, ring);
         Ok(true)
     }
 
@@ -182,19 +188,33 @@ impl OpenRing {
 
     /// Where lap `lap` lies, or the oldest one after it if that is gone.
     fn find(&mut self, lap: u64) -> Result<Option<Slot>> {
-        // A writer goes through its segments in order.
-        if let Some(&offset) = self.offsets.get(self.next)
+        // A writer takes the place with the oldest lap, so that the order of
+        // one round is that of the next; only growth changes it.
+        let len = self.offsets.len() as u32;
+        let next = self.at.map_or(0, |at| match self.after.get(at) {
+            Some(&next) if next != UNSEEN => next,
+            _ => (at as u32 + 1) % len.max(1),
+        }) as usize;
+        let mut found = None;
+        if let Some(&offset) = self.offsets.get(next)
             && self.ring.version(offset)?.map(|(found, _)| found) == Some(lap)
         {
-            self.next = (self.next + 1) % self.offsets.len();
-            return Ok(Some(Slot { lap, offset }));
-        }
-        let slot = self.ring.slots(lap - 1)?.into_iter().next();
-        if let Some(slot) = slot {
+            found = Some((next, Slot { lap, offset }));
+        } else if let Some(slot) = self.ring.slots(lap - 1)?.into_iter().next() {
             let at = self.offsets.iter().position(|&offset| offset == slot.offset);
-            self.next = at.map_or(0, |at| (at + 1) % self.offsets.len());
+            found = at.map(|at| (at, slot));
         }
-        Ok(slot)
+        let Some((at, slot)) = found else { return Ok(None) };
+        if let Some(before) = self.at
+            && before != at
+        {
+            self.after.resize(self.offsets.len(), UNSEEN);
+            if let Some(after) = self.after.get_mut(before) {
+                *after = at as u32;
+            }
+        }
+        self.at = Some(at);
+        Ok(Some(slot))
     }
 
     fn release(&mut self, lap: u64) -> Result<()> {

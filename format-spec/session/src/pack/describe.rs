@@ -33,8 +33,9 @@ pub(crate) fn process(process: &Process) -> Meta {
 }
 
 /// The metadata of a `THRD` chunk; `stack` is what the thread has open at its
-/// end, with the ids of `trace.bin`, and none while it runs.
-pub(crate) fn thread(header: &RingHeader, stack: Option<&Stack>) -> Meta {
+/// end, with the ids of `trace.bin`, and none while it runs; `lost` are events
+/// missing behind its last record, and the number of the cause.
+pub(crate) fn thread(header: &RingHeader, stack: Option<&Stack>, lost: (u64, u32)) -> Meta {
     let mut meta = Meta::default();
     meta.set("process", Value::U64(header.process.into()));
     meta.set("tid", Value::U64(header.tid.into()));
@@ -44,9 +45,11 @@ pub(crate) fn thread(header: &RingHeader, stack: Option<&Stack>) -> Meta {
         meta.set("end_tick", Value::U64(header.end_tick));
     }
     let Some(stack) = stack else { return meta };
-    if header.lost > 0 {
-        meta.set("lost_at_end", Value::U64(header.lost));
-        meta.set("lost_cause", Value::U64(header.lost_cause.into()));
+    let lost_at_end = header.lost.saturating_add(lost.0);
+    if lost_at_end > 0 {
+        let cause = if header.lost > 0 { header.lost_cause } else { lost.1 };
+        meta.set("lost_at_end", Value::U64(lost_at_end));
+        meta.set("lost_cause", Value::U64(cause.into()));
     }
     if (1..=STACK_MAX).contains(&stack.depth()) {
         meta.set("stack", Value::Text(encode_stack(stack)));

@@ -104,7 +104,8 @@ pub(crate) fn close(packer: &mut Packer, ring: &mut Ring) -> Result<()> {
     let header = ring.header().clone();
     packer.flush(header.serial)?;
     let stack = final_stack(packer, ring)?;
-    packer.thread_meta(header.serial, &describe::thread(&header, Some(&stack)))
+    let lost = packer.thread(header.serial)?.lost_at_end();
+    packer.thread_meta(header.serial, &describe::thread(&header, Some(&stack), lost))
 }
 
 /// Announces a thread that goes on.
@@ -113,7 +114,7 @@ pub(crate) fn close(packer: &mut Packer, ring: &mut Ring) -> Result<()> {
 ///
 /// The trace cannot be written.
 pub(crate) fn announce(packer: &mut Packer, header: &RingHeader) -> Result<()> {
-    packer.thread_meta(header.serial, &describe::thread(header, None))
+    packer.thread_meta(header.serial, &describe::thread(header, None, (0, 0)))
 }
 
 /// The stack behind the last record in the trace, what its keyframes left out

@@ -56,6 +56,8 @@ pub(crate) struct ThreadPacker {
     cpu_ns: u64,
     lost_before: u64,
     lost_cause: u32,
+    /// Record numbers that are missing before the gathered rows.
+    missing: u64,
     /// When the first of the gathered rows came.
     since: Option<Instant>,
 }
@@ -87,6 +89,7 @@ impl ThreadPacker {
             cpu_ns: 0,
             lost_before: 0,
             lost_cause: 0,
+            missing: 0,
             since: None,
         }
     }
@@ -128,6 +131,11 @@ impl ThreadPacker {
     /// How long the oldest gathered row waits for its chunk.
     pub(crate) fn waiting_since(&self) -> Option<Instant> {
         self.since
+    }
+
+    /// Events that are missing behind the last chunk, and why: no later chunk says so.
+    pub(crate) fn lost_at_end(&self) -> (u64, u32) {
+        (self.missing.saturating_add(self.lost_before), self.lost_cause)
     }
 
     /// The fiber that ran last and its stack, once everything is [flushed](Self::flush).
@@ -229,6 +237,9 @@ impl ThreadPacker {
         } else {
             0
         };
+        if self.next.is_some() {
+            self.missing += missing;
+        }
         let known = sink.symbols.keyframe(&segment.keyframe);
         let same_lane = self.fiber == segment.fiber && missing == 0;
         self.fiber = segment.fiber;
@@ -421,6 +432,7 @@ impl ThreadPacker {
         self.depth = 0;
         self.lost_before = 0;
         self.lost_cause = 0;
+        self.missing = 0;
         self.since = None;
         Ok(())
     }

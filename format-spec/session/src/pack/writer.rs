@@ -45,6 +45,12 @@ impl TraceWriter {
         &self.file
     }
 
+    /// Puts another file in place, for a test of what a failing one does.
+    #[cfg(test)]
+    pub(crate) fn swap_file(&mut self, file: File) -> File {
+        std::mem::replace(&mut self.file, file)
+    }
+
     /// Appends a chunk. Of `entry`, what the chunk itself says is filled in here.
     pub(crate) fn chunk(&mut self, tag: [u8; 4], payload: &[u8], entry: IndexEntry) -> Result<()> {
         let header = ChunkHeader::of(tag, payload);

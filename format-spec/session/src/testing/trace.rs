@@ -7,7 +7,7 @@ use rtrace_format::chunk::{Found, scan, tag};
 use rtrace_format::events::{EventChunk, EventHeader};
 use rtrace_format::file::{FileHeader, HEADER_LEN};
 use rtrace_format::index::{Index, IndexEntry, Trailer};
-use rtrace_format::{Kind, Long, Meta, Stack, Step, Summary, SummaryBuilder, Symbol};
+use rtrace_format::{Keyframe, Kind, Long, Meta, Stack, Step, Summary, SummaryBuilder, Symbol};
 
 /// One numbered record, names instead of ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +109,11 @@ impl Trace {
                     Long::Lost { count, .. } => {
                         self.lost.push(count);
                         continue;
+                    }
+                    Long::Switch { depth, frames, .. } => {
+                        stack = Stack::from_keyframe(&Keyframe { depth, outer: 0, frames });
+                        self.symbols.entry(0).or_default();
+                        (0, "switch", 0)
                     }
                     other => panic!("{other:?}"),
                 },
