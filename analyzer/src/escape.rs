@@ -87,10 +87,10 @@ pub fn is_unprintable(c: char) -> bool {
 /// assert_eq!(text(b"\xed\xa0\x80"), r"\ud800");
 /// ```
 pub fn text(raw: &[u8]) -> Cow<'_, str> {
-    if let Ok(text) = std::str::from_utf8(raw) {
-        if !text.chars().any(is_unprintable) {
-            return Cow::Borrowed(text);
-        }
+    if let Ok(text) = std::str::from_utf8(raw)
+        && !text.chars().any(is_unprintable)
+    {
+        return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(raw.len() + 16);
     for unit in units(raw) {

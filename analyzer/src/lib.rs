@@ -13,11 +13,13 @@
 //! # }
 //! ```
 
+pub mod cli;
 pub mod escape;
 pub mod filter;
 pub mod json;
 pub mod mmap;
 pub mod model;
+pub mod progress;
 pub mod query;
 pub mod time;
 pub mod trace;

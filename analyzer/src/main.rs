@@ -1,3 +1,7 @@
 //! `rtrace-view`: see the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rtrace_analyzer::cli::main()
+}

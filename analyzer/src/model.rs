@@ -180,8 +180,9 @@ pub struct Block {
     pub base_tick: u64,
     /// The tick of its last record.
     pub end_tick: u64,
-    /// What is missing between the block before and this one.
-    pub gap: Option<Gap>,
+    /// What is missing between the block before and this one: events that had record
+    /// numbers, and events that had none.
+    pub gaps: Vec<Gap>,
     /// The fiber that ran when it began.
     pub fiber: u32,
     /// Where its bytes are.
@@ -226,6 +227,12 @@ pub struct TickRange {
     pub from: u64,
     /// The first tick behind it.
     pub to: u64,
+}
+
+impl Default for TickRange {
+    fn default() -> Self {
+        Self::ALL
+    }
 }
 
 impl TickRange {

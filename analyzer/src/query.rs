@@ -1,3 +1,18 @@
 //! Questions asked of a trace, each answered with plain data.
+//!
+//! Every query takes a [`Trace`](crate::trace::Trace) and a
+//! [`Selection`](crate::trace::Selection), streams the blocks that it needs and
+//! never holds more than one decoded block for each thread it is looking at.
 
+pub mod events;
+pub mod exceptions;
+mod hash;
+pub mod info;
+mod parallel;
+pub mod report;
+pub mod stacks;
 pub mod timeline;
+pub mod tree;
+pub mod verify;
+
+use hash::FastHash;

@@ -5,17 +5,20 @@
 //! decoded block by block when a query asks for them, and never all at once.
 
 mod blocks;
+mod complete;
 mod describe;
 mod error;
 mod file;
 mod lanes;
 mod losses;
 mod open;
+mod overlay;
 mod replay;
 mod select;
 mod symbols;
 
 pub use blocks::{Decoded, Source};
+pub use complete::{Inventory, loss};
 pub use describe::place;
 pub use error::OpenError;
 pub use lanes::{Change, Lane, Lanes};

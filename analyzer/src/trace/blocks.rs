@@ -104,6 +104,15 @@ impl Trace {
         Summary::parse(chunk.summary).ok()
     }
 
+    /// Whether a chunk, whose checksum is verified, may hold `lost` records: it has
+    /// unnumbered rows and a payload.
+    pub(super) fn may_hold_losses(&self, offset: u64) -> Result<bool> {
+        let (header, payload) = self.chunk(offset)?;
+        header.check(payload)?;
+        let header = EventChunk::parse(payload)?.header;
+        Ok(header.rows > header.records && header.payload_words > 0)
+    }
+
     /// The chunk at `offset` of the file, its payload's checksum not looked at.
     pub(super) fn chunk(&self, offset: u64) -> Result<(ChunkHeader, &[u8])> {
         let file: &[u8] = self.file.as_deref().unwrap_or(&[]);

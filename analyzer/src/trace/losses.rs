@@ -33,6 +33,22 @@ pub(super) struct Circumstances {
     pub damaged: bool,
 }
 
+impl Circumstances {
+    /// Why record numbers are missing before a block that is the thread's first, or
+    /// from a ring.
+    fn explain(self, given: Cause, first: bool, from_ring: bool) -> Missing {
+        match given {
+            Cause::Unknown if self.damaged => Missing::Lost(Cause::Damaged),
+            // The oldest record of a flight ring is where its history begins; so is
+            // the first one behind what a snapshot had taken over.
+            Cause::Unknown if self.flight && (first || from_ring) => Missing::Overwritten,
+            // A ring that is drained gives records up for no other reason.
+            Cause::Unknown if from_ring => Missing::Lost(Cause::CollectorBehind),
+            cause => Missing::Lost(cause),
+        }
+    }
+}
+
 /// Puts blocks in record order, drops what is there twice, and says what is missing.
 pub(super) fn arrange(mut found: Vec<Found>, about: Circumstances) -> Vec<Block> {
     // Stable: of two that begin alike the one from the file comes first.
@@ -46,34 +62,32 @@ pub(super) fn arrange(mut found: Vec<Found>, about: Circumstances) -> Vec<Block>
         if end < next || (end == next && f.first_record < next) {
             continue;
         }
-        let from_ring = matches!(f.source, Source::Segment(_));
-        let missing = f.first_record.saturating_sub(next);
-        let why = match f.cause {
-            // The oldest record of a flight ring is where its history begins; so is
-            // the first one behind what a snapshot had taken over.
-            Cause::Unknown
-                if about.flight && (blocks.is_empty() || from_ring) && !about.damaged =>
-            {
-                Missing::Overwritten
-            }
-            Cause::Unknown if about.damaged => Missing::Lost(Cause::Damaged),
-            cause => Missing::Lost(cause),
-        };
         let overlap = next > f.first_record;
-        let count = if overlap { 0 } else { missing.saturating_add(f.lost_before) };
-        let gap = (count > 0).then_some(Gap {
-            count,
-            why,
+        let place = Gap {
+            count: 0,
+            why: Missing::Lost(f.cause),
             from_tick: last_tick.min(f.base_tick),
             to_tick: f.base_tick,
             record: next,
-        });
+        };
+        let mut gaps = Vec::new();
+        let missing = f.first_record.saturating_sub(next);
+        if missing > 0 {
+            // A cause that is given belongs to the events without numbers, if there are any.
+            let given = if f.lost_before > 0 { Cause::Unknown } else { f.cause };
+            let from_ring = matches!(f.source, Source::Segment(_));
+            let why = about.explain(given, blocks.is_empty(), from_ring);
+            gaps.push(Gap { count: missing, why, ..place });
+        }
+        if f.lost_before > 0 && !overlap {
+            gaps.push(Gap { count: f.lost_before, ..place });
+        }
         blocks.push(Block {
             first_record: f.first_record.max(next),
             events: end - f.first_record.max(next),
             base_tick: f.base_tick,
             end_tick: f.end_tick.max(f.base_tick),
-            gap,
+            gaps,
             fiber: f.fiber,
             source: f.source,
         });
@@ -103,11 +117,12 @@ mod tests {
     const FULL: Circumstances = Circumstances { born_tick: 3, flight: false, damaged: false };
     const FLIGHT: Circumstances = Circumstances { flight: true, ..FULL };
 
-    fn shape(blocks: &[Block]) -> Vec<(u64, u64, Option<(u64, Missing)>)> {
-        blocks
-            .iter()
-            .map(|b| (b.first_record, b.events, b.gap.map(|gap| (gap.count, gap.why))))
-            .collect()
+    /// First record, events, and what is missing before them.
+    type Shape = (u64, u64, Vec<(u64, Missing)>);
+
+    fn shape(blocks: &[Block]) -> Vec<Shape> {
+        let gaps = |b: &Block| b.gaps.iter().map(|gap| (gap.count, gap.why)).collect();
+        blocks.iter().map(|b| (b.first_record, b.events, gaps(b))).collect()
     }
 
     #[test]
@@ -115,7 +130,7 @@ mod tests {
         let found = vec![chunk(10, 5), chunk(0, 10), chunk(4, 2), chunk(8, 9)];
         assert_eq!(
             shape(&arrange(found, FULL)),
-            [(0, 10, None), (10, 7, None)],
+            [(0, 10, vec![]), (10, 7, vec![])],
             "the longer of two that overlap goes on where the first ended"
         );
     }
@@ -126,8 +141,8 @@ mod tests {
         late.cause = Cause::CollectorBehind;
         let blocks = arrange(vec![chunk(0, 10), late], FULL);
         let lost = Missing::Lost(Cause::CollectorBehind);
-        assert_eq!(shape(&blocks), [(0, 10, None), (15, 5, Some((5, lost)))]);
-        assert_eq!(blocks[1].gap.unwrap().from_tick, 100);
+        assert_eq!(shape(&blocks), [(0, 10, vec![]), (15, 5, vec![(5, lost)])]);
+        assert_eq!(blocks[1].gaps[0].from_tick, 100);
     }
 
     #[test]
@@ -135,18 +150,18 @@ mod tests {
         let lost = Missing::Lost(Cause::Unknown);
         assert_eq!(
             shape(&arrange(vec![chunk(7, 1)], FLIGHT)),
-            [(7, 1, Some((7, Missing::Overwritten)))]
+            [(7, 1, vec![(7, Missing::Overwritten)])]
         );
-        assert_eq!(shape(&arrange(vec![chunk(7, 1)], FULL)), [(7, 1, Some((7, lost)))]);
+        assert_eq!(shape(&arrange(vec![chunk(7, 1)], FULL)), [(7, 1, vec![(7, lost)])]);
     }
 
     #[test]
     fn events_without_numbers_count_too() {
         let mut block = chunk(10, 1);
         (block.lost_before, block.cause) = (4, Cause::Budget);
-        assert_eq!(
-            shape(&arrange(vec![chunk(0, 10), block], FLIGHT))[1].2,
-            Some((4, Missing::Lost(Cause::Budget)))
-        );
+        let budget = (4, Missing::Lost(Cause::Budget));
+        assert_eq!(shape(&arrange(vec![chunk(0, 10), block.clone()], FLIGHT))[1].2, [budget]);
+        let overwritten = (10, Missing::Overwritten);
+        assert_eq!(shape(&arrange(vec![block], FLIGHT))[0].2, [overwritten, budget]);
     }
 }

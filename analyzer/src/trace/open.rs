@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rtrace_format::bytes::Reader;
 use rtrace_format::{Cause, Clock, Keyframe, Meta};
+use rtrace_session::host;
+use rtrace_session::liveness::{self, Here, Liveness, Recorded};
 
 use super::error::{GIVE_A_TRACE, OpenError};
 use super::file::{self, FileContent};
 use super::losses::{self, Circumstances, Found};
+use super::overlay::{self, Overlay};
 use super::{IdMap, Source, Symbols, Trace};
 use crate::mmap::MappedFile;
 use crate::model::{End, Gap, Hook, Missing, Mode, Problem, Process, Thread};
@@ -43,66 +47,172 @@ pub(super) struct Draft {
     pub problems: Vec<Problem>,
     pub notes: Vec<String>,
     pub segments: u64,
+    /// The trace is not finished, and its session is not there.
+    pub gone: bool,
 }
+
+/// How long a collector that is finishing is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often it is looked at meanwhile.
+const PAUSE: Duration = Duration::from_millis(20);
 
 impl Trace {
     /// Opens a `trace.bin` or the directory of a session.
     ///
+    /// A trace that a collector is just finishing is waited for, up to a second.
+    ///
     /// # Errors
     /// It is neither, or nothing of it can be read.
     pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self, OpenError> {
-        let _ = options;
-        let file = File::open(path).map_err(|error| OpenError::io(path, &error))?;
-        let metadata = file.metadata().map_err(|error| OpenError::io(path, &error))?;
-        if metadata.is_dir() {
-            return Err(OpenError::new(path, "is a directory and no session", GIVE_A_TRACE));
+        if path.is_dir() {
+            return open_session(path);
         }
-        if !metadata.is_file() {
-            return Err(OpenError::new(path, "is no regular file", GIVE_A_TRACE));
+        let deadline = Instant::now() + PATIENCE;
+        let mut session_was_there = false;
+        loop {
+            let late = Instant::now() >= deadline;
+            let (map, content) = read_file(path)?;
+            if content.is_final {
+                return Draft::default().build(path, Some((map, content)), None);
+            }
+            let dir = overlay::find(path, options.session.as_deref());
+            let Some(dir) = dir else {
+                // A session is removed when everything of it is in the file: then
+                // another look at the file finds it finished.
+                if std::mem::take(&mut session_was_there) && !late {
+                    continue;
+                }
+                let (map, content) = read_file(path)?;
+                let mut draft = Draft::default();
+                if !content.is_final {
+                    draft.without_session(&content.session);
+                }
+                return draft.build(path, Some((map, content)), None);
+            };
+            session_was_there = true;
+            match Overlay::read(&dir) {
+                Ok(overlay) if overlay.is_being_finished() && !late => std::thread::sleep(PAUSE),
+                Ok(overlay) => {
+                    // Once more: what was drained from the rings before they were
+                    // copied is in the file by now.
+                    let file = read_file(path)?;
+                    return Draft::default().build(path, Some(file), Some(overlay));
+                }
+                Err(_) if !late => std::thread::sleep(PAUSE),
+                Err(error) => {
+                    let mut draft = Draft::default();
+                    draft.notes.push(format!("the session cannot be read: {error}"));
+                    return draft.build(path, Some((map, content)), None);
+                }
+            }
         }
-        let map = MappedFile::map(&file).map_err(|error| OpenError::io(path, &error))?;
-        let content = file::read(path, &map)?;
-        let mut draft = Draft::default();
-        let (header, chunks) = (content.header, content.chunks);
-        let file_ids = draft.take_file(content);
-        let uuid = header.uuid;
-        let clock = draft.clock(path)?;
+    }
+}
+
+/// Opens what the directory of a session leads to.
+fn open_session(dir: &Path) -> Result<Trace, OpenError> {
+    if !dir.join("session").is_file() {
+        return Err(OpenError::new(dir, "is a directory and no session", GIVE_A_TRACE));
+    }
+    if let Some(trace) = overlay::trace_of(dir) {
+        let options = OpenOptions { session: Some(dir.to_owned()) };
+        if let Ok(trace) = Trace::open_with(&trace, &options) {
+            return Ok(trace);
+        }
+    }
+    let overlay =
+        Overlay::read(dir).map_err(|error| OpenError::new(dir, error.to_string(), GIVE_A_TRACE))?;
+    Draft::default().build(dir, None, Some(overlay))
+}
+
+/// Maps a file and reads all but its events.
+fn read_file(path: &Path) -> Result<(MappedFile, FileContent), OpenError> {
+    // A pipe would be waited for when it is opened, so its kind is asked first.
+    let metadata = std::fs::metadata(path).map_err(|error| OpenError::io(path, &error))?;
+    if !metadata.is_file() {
+        return Err(OpenError::new(path, "is no regular file", GIVE_A_TRACE));
+    }
+    let file = File::open(path).map_err(|error| OpenError::io(path, &error))?;
+    let map = MappedFile::map(&file).map_err(|error| OpenError::io(path, &error))?;
+    let content = file::read(path, &map)?;
+    Ok((map, content))
+}
+
+impl Draft {
+    /// Puts a trace together from a file, a session, or both.
+    fn build(
+        mut self,
+        path: &Path,
+        file: Option<(MappedFile, FileContent)>,
+        session: Option<Overlay>,
+    ) -> Result<Trace, OpenError> {
+        let mut file_ids = IdMap::new();
+        let mut version = (rtrace_format::file::MAJOR, rtrace_format::file::MINOR);
+        let (mut uuid, mut created_ns, mut chunks, mut file_bytes) = ([0; 16], 0, 0, 0);
+        let mut map = None;
+        if let Some((mapped, content)) = file {
+            version = (content.header.major, content.header.minor);
+            (uuid, created_ns) = (content.header.uuid, content.header.created_ns);
+            (chunks, file_bytes) = (content.chunks, mapped.len() as u64);
+            file_ids = self.take_file(content);
+            map = Some(mapped);
+        }
+        let mut ring_ids = IdMap::new();
+        if let Some(overlay) = session {
+            if map.is_none() {
+                (uuid, file_bytes) = (overlay.uuid(), overlay.bytes);
+            }
+            ring_ids = overlay.lay_over(&mut self);
+        }
+        let clock = self.clock(path)?;
         let mut trace = Trace {
             path: path.to_owned(),
-            version: (header.major, header.minor),
+            version,
             uuid,
             clock,
-            started_at_ns: draft
-                .session
-                .get_i64("started_at_ns")
-                .unwrap_or(header.created_ns as i64),
+            started_at_ns: self.session.get_i64("started_at_ns").unwrap_or(created_ns as i64),
             meta: Meta::default(),
             processes: Vec::new(),
             threads: Vec::new(),
             symbols: Symbols::default(),
             problems: Vec::new(),
             notes: Vec::new(),
-            file_bytes: map.len() as u64,
+            file_bytes,
             chunks,
             segments: 0,
             last_tick: clock.base_tick,
-            file: Some(map),
+            file: map,
             file_ids,
-            ring_ids: IdMap::new(),
+            ring_ids,
         };
-        draft.finish(&mut trace);
+        self.finish(&mut trace);
         Ok(trace)
     }
-}
 
-impl Draft {
+    /// Says what it means that a trace is not finished and its session is not there.
+    fn without_session(&mut self, session: &Meta) {
+        if is_copy(session) {
+            return;
+        }
+        let boot_id = host::boot_id();
+        let rebooted = session
+            .get_text("boot_id")
+            .is_some_and(|id| !id.is_empty() && !boot_id.is_empty() && id != boot_id.as_bytes());
+        self.notes.push(if rebooted {
+            "the machine was restarted since, and the rings are gone; shown is what had reached the file".to_owned()
+        } else {
+            "this trace was not finished, and its session is not found here (--session DIR tells where); shown is what had reached the file".to_owned()
+        });
+        self.gone = true;
+    }
+
     /// Takes over what the file holds.
     fn take_file(&mut self, content: FileContent) -> IdMap {
         self.session = content.session;
         self.symbols = content.symbols;
         self.problems = content.problems;
         for (number, meta) in content.processes {
-            self.ends.insert(number, end_of(&meta));
+            self.ends.insert(number, end_of(&meta, &self.session));
             self.processes.insert(number, meta);
         }
         for (serial, meta) in content.threads {
@@ -238,13 +348,32 @@ fn thread(serial: u64, process: usize, draft: ThreadDraft, mode: Mode) -> Thread
     }
 }
 
-/// How a process ended, as far as the file tells. One whose end is not in the file
-/// was still recording when the file was last written, and only its session can say more.
-fn end_of(meta: &Meta) -> End {
+/// Whether the file is a copy that stands for itself, made while the session went on.
+fn is_copy(session: &Meta) -> bool {
+    session.get_bool("snapshot") == Some(true)
+}
+
+/// How a process ended, as far as the file and the process table tell.
+fn end_of(meta: &Meta, session: &Meta) -> End {
     match meta.get_text("end") {
-        Some(b"clean") => End::Clean,
-        Some(b"killed") => End::Killed,
-        _ => End::Unknown,
+        Some(b"clean") => return End::Clean,
+        Some(b"killed") => return End::Killed,
+        // It ran when the copy was made.
+        _ if is_copy(session) => return End::Running,
+        _ => {}
+    }
+    let recorded = Recorded {
+        boot_id: session.get_text("boot_id").unwrap_or_default(),
+        pid_namespace: session.get_u64("pid_namespace").unwrap_or(0),
+        pid: meta.get_u64("pid").unwrap_or(0) as u32,
+        // The file does not keep it, so that a process with this pid proves nothing;
+        // that there is none proves that this one is gone.
+        start_time: 0,
+        session_name: b"",
+    };
+    match liveness::judge_without_mappings(&Here::now(), &recorded) {
+        Liveness::Dead => End::Killed,
+        Liveness::Live | Liveness::Unknown => End::Unknown,
     }
 }
 

@@ -24,8 +24,8 @@ pub struct Walk<'t> {
     thread: &'t Thread,
     next: usize,
     range: TickRange,
-    /// The next block's gap was given out already.
-    gap_done: bool,
+    /// How many of the next block's gaps were given out already.
+    gaps_done: usize,
 }
 
 /// What a [`Walk`] comes to.
@@ -58,18 +58,18 @@ impl<'t> Walk<'t> {
         }
         let earliest = next.saturating_sub(BACK_MAX);
         while next > earliest
-            && blocks[next].gap.is_none()
+            && blocks[next].gaps.is_empty()
             && trace.keyframe(&blocks[next]).is_some_and(|keyframe| keyframe.hidden() > 0)
         {
             next -= 1;
         }
-        Self { trace, thread, next, range, gap_done: false }
+        Self { trace, thread, next, range, gaps_done: 0 }
     }
 
     /// A tick before which nothing follows any more; `None` at the end.
     pub fn earliest(&self) -> Option<u64> {
         let block = self.thread.blocks.get(self.next).filter(|b| self.wants(b.base_tick))?;
-        match block.gap.filter(|_| !self.gap_done) {
+        match block.gaps.get(self.gaps_done) {
             Some(gap) => Some(gap.from_tick.min(block.base_tick)),
             None => Some(block.base_tick),
         }
@@ -78,28 +78,26 @@ impl<'t> Walk<'t> {
     fn wants(&self, base_tick: u64) -> bool {
         base_tick < self.range.to || self.range.to == u64::MAX
     }
+}
 
-    /// The next piece.
-    pub fn next(&mut self) -> Option<Piece> {
+impl Iterator for Walk<'_> {
+    type Item = Piece;
+
+    fn next(&mut self) -> Option<Piece> {
         let block = self.thread.blocks.get(self.next)?;
-        if let Some(gap) = block.gap
-            && !self.gap_done
-        {
-            self.gap_done = true;
-            return Some(Piece::Gap(gap));
+        if let Some(gap) = block.gaps.get(self.gaps_done) {
+            self.gaps_done += 1;
+            return Some(Piece::Gap(*gap));
         }
         if !self.wants(block.base_tick) {
             return None;
         }
         self.next += 1;
-        let follows = !std::mem::take(&mut self.gap_done) && self.next > 1;
+        let follows = std::mem::take(&mut self.gaps_done) == 0 && self.next > 1;
         match self.trace.decode(block) {
             Ok(block) => Some(Piece::Block { block, follows }),
-            Err(_) => {
-                // The next block begins anew, as behind any gap.
-                self.gap_done = false;
-                Some(Piece::Gap(block.damaged()))
-            }
+            // The next block begins anew, as behind any gap: the replay forgets its stacks.
+            Err(_) => Some(Piece::Gap(block.damaged())),
         }
     }
 }
@@ -168,13 +166,13 @@ pub fn replay(
     range: TickRange,
     visitor: &mut impl Visitor,
 ) -> Lanes {
-    let mut walk = Walk::new(trace, thread, range);
+    let walk = Walk::new(trace, thread, range);
     let mut lanes = Lanes::default();
     // Whether the visitor knows of the lanes: not before the range, not behind a gap.
     let mut begun = false;
     let mut known = false;
     let mut last_tick = 0;
-    while let Some(piece) = walk.next() {
+    for piece in walk {
         let (block, follows) = match piece {
             Piece::Gap(gap) => {
                 if known && range.meets(gap.from_tick, gap.to_tick) {

@@ -16,6 +16,8 @@ pub struct Selection {
     pub functions: Option<Vec<bool>>,
     /// At most so many rows.
     pub limit: Option<usize>,
+    /// No thread was left out.
+    pub all_threads: bool,
     /// Names and serials asked for that no thread has.
     pub unmatched: Vec<String>,
 }
@@ -73,6 +75,7 @@ impl Trace {
             },
             functions,
             limit: filter.limit,
+            all_threads: filter.threads.is_empty(),
             unmatched,
         }
     }

@@ -96,6 +96,12 @@ impl Symbols {
     }
 }
 
+impl Default for IdMap {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl IdMap {
     /// A map that knows the fixed ids only.
     pub fn new() -> Self {

@@ -1,0 +1,106 @@
+//! The command line: what can be asked, and the exit status of every answer.
+//!
+//! 0 done, 1 the trace cannot be read or the work failed, 2 wrong usage. A reader
+//! of our output that goes away (`| head`) is not a failure.
+
+mod args;
+mod events;
+mod exceptions;
+mod info;
+mod output;
+mod pack;
+mod report;
+mod sessions;
+mod stacks;
+mod table;
+mod tree;
+mod verify;
+
+pub use args::{Arguments, Command, FilterArguments, Sort};
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::escape;
+use crate::trace::{OpenOptions, Trace};
+
+/// Runs `rtrace-view` on the arguments of this process.
+pub fn main() -> ExitCode {
+    // clap ends the process itself: 0 for help and version, 2 for wrong usage.
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let usage = error.is::<Usage>();
+            // The text may quote a path or a thread's name. Nothing is left to be
+            // done where even stderr is gone.
+            let text = format!("{error:#}");
+            let _ = writeln!(io::stderr(), "rtrace-view: {}", escape::text(text.as_bytes()));
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}
+
+/// An error of the user's: exit status 2.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode> {
+    match &arguments.command {
+        None => match &arguments.trace {
+            None => sessions::run(),
+            Some(path) => view(path, &arguments.filter),
+        },
+        Some(Command::Info(a)) => info::run(&open(&a.trace, &a.filter)?, &a.filter()?, a.json),
+        Some(Command::Report(a)) => report::run(
+            &open(&a.common.trace, &a.common.filter)?,
+            &a.common.filter()?,
+            a.sort,
+            a.common.json,
+        ),
+        Some(Command::Events(a)) => events::run(&open(&a.trace, &a.filter)?, &a.filter()?, a.json),
+        Some(Command::Tree(a)) => tree::run(&open(&a.trace, &a.filter)?, &a.filter()?, a.json),
+        Some(Command::Stacks(a)) => stacks::run(&open(&a.trace, &a.filter)?, &a.filter()?, a.json),
+        Some(Command::Exceptions(a)) => {
+            exceptions::run(&open(&a.trace, &a.filter)?, &a.filter()?, a.json)
+        }
+        Some(Command::Verify(a)) => verify::run(&a.trace, &open(&a.trace, &a.filter)?, a.json),
+        Some(Command::Pack(a)) => pack::run(&a.source, &a.output),
+    }
+}
+
+/// `rtrace-view TRACE`: the terminal UI on a terminal, the report elsewhere.
+fn view(path: &Path, filter: &FilterArguments) -> Result<ExitCode> {
+    let trace = open(path, filter)?;
+    let filter = filter.resolve()?;
+    if io::stdout().is_terminal() && io::stdin().is_terminal() {
+        // The screen is not there yet.
+    }
+    report::run(&trace, &filter, Sort::default(), false)
+}
+
+fn open(path: &Path, filter: &FilterArguments) -> Result<Trace> {
+    // Wrong usage is told before a big file is opened.
+    filter.resolve()?;
+    let options = OpenOptions { session: filter.session.clone() };
+    Ok(Trace::open_with(path, &options)?)
+}

@@ -1,0 +1,176 @@
+//! `rtrace-view info`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::output;
+use super::table::{Align, Table, bytes, grouped};
+use crate::escape;
+use crate::filter::Filter;
+use crate::json::Json;
+use crate::query::info::{Info, ThreadInfo, info};
+use crate::time;
+use crate::trace::Trace;
+
+/// Prints what a trace holds.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn run(trace: &Trace, filter: &Filter, json: bool) -> Result<ExitCode> {
+    let answer = info(trace, filter);
+    if json {
+        return Ok(output::print_json(to_json(trace, &answer))?);
+    }
+    Ok(output::print(&to_text(trace, &answer, output::width()))?)
+}
+
+fn to_json(trace: &Trace, info: &Info) -> Json {
+    let mut json = Json::new();
+    json.object(|j| {
+        let (major, minor) = trace.version;
+        j.key("format_version").text(format!("{major}.{minor}").as_bytes());
+        j.key("trace_id").text(trace.trace_id().as_bytes());
+        j.key("started_at").text(time::rfc3339(trace.started_at_ns).as_bytes());
+        j.key("duration_ns").uint(info.duration_ns);
+        j.key("events").uint(info.events);
+        j.key("lost_events").uint(info.lost_events);
+        j.key("overwritten_events").uint(info.overwritten_events);
+        j.key("file_bytes").uint(trace.file_bytes);
+        j.key("clock").text(trace.clock.source.name().as_bytes());
+        j.key("processes").array(|j| {
+            for (index, process) in trace.processes.iter().enumerate() {
+                j.object(|j| {
+                    j.key("pid").uint(process.pid.into());
+                    j.key("ppid").uint(process.ppid.into());
+                    j.key("python").text(&process.python);
+                    j.key("hook").text(process.hook.name().as_bytes());
+                    j.key("mode").text(process.mode.name().as_bytes());
+                    j.key("argv").array(|j| process.argv.iter().for_each(|arg| j.text(arg)));
+                    j.key("end").text(process.end.name().as_bytes());
+                    j.key("exit_code").int_or_null(process.exit_code.map(i64::from));
+                    j.key("threads").array(|j| {
+                        let threads = info.threads.iter();
+                        for thread in threads.filter(|t| trace.threads[t.thread].process == index) {
+                            thread_json(trace, j, thread);
+                        }
+                    });
+                });
+            }
+        });
+    });
+    json
+}
+
+fn thread_json(trace: &Trace, j: &mut Json, info: &ThreadInfo) {
+    let thread = &trace.threads[info.thread];
+    j.object(|j| {
+        j.key("serial").uint(thread.serial);
+        j.key("tid").uint(thread.tid.into());
+        j.key("name").text(&thread.name);
+        j.key("events").uint(info.events);
+        j.key("lost_events").uint(info.lost_events);
+        j.key("overwritten_events").uint(info.overwritten_events);
+        j.key("first_ns").int_or_null(info.first_tick.map(|tick| trace.clock.ns(tick)));
+        j.key("last_ns").int_or_null(info.last_tick.map(|tick| trace.clock.ns(tick)));
+    });
+}
+
+fn to_text(trace: &Trace, info: &Info, width: usize) -> String {
+    let mut out = String::new();
+    let mut line = |name: &str, value: String| out.push_str(&format!("{name:<12} {value}\n"));
+    let (major, minor) = trace.version;
+    line("trace", escape::text(trace.path.as_os_str().as_encoded_bytes()).into_owned());
+    line("id", trace.trace_id());
+    line("format", format!("{major}.{minor}, {}", bytes(trace.file_bytes)));
+    line("started", time::rfc3339(trace.started_at_ns));
+    line("duration", time::human(info.duration_ns));
+    line("clock", trace.clock.source.name().to_owned());
+    line("events", grouped(info.events));
+    line("lost", losses(info));
+    if info.overwritten_events > 0 {
+        let overwritten = grouped(info.overwritten_events);
+        line(
+            "overwritten",
+            format!("{overwritten} (flight mode keeps the last part of each thread)"),
+        );
+    }
+    for (index, process) in trace.processes.iter().enumerate() {
+        let argv: Vec<_> = process.argv.iter().map(|arg| escape::text(arg)).collect();
+        let code =
+            process.exit_code.map_or_else(String::new, |code| format!(", exit status {code}"));
+        out.push_str(&format!(
+            "\nprocess {}  (parent {})  {}{code}  python {}  {} {}\n  {}\n",
+            process.pid,
+            process.ppid,
+            process.end.name(),
+            escape::text(&process.python),
+            process.mode.name(),
+            process.hook.name(),
+            super::table::shorten(&argv.join(" "), width.saturating_sub(2)),
+        ));
+        if process.lost_without_ring > 0 {
+            let lost = grouped(process.lost_without_ring);
+            out.push_str(&format!("  {lost} events lost in threads that had no ring\n"));
+        }
+        let threads: Vec<&ThreadInfo> =
+            info.threads.iter().filter(|t| trace.threads[t.thread].process == index).collect();
+        if !threads.is_empty() {
+            out.push_str(&thread_table(trace, &threads, width));
+        }
+    }
+    for note in &trace.notes {
+        out.push_str(&format!("\nnote: {note}\n"));
+    }
+    for problem in &trace.problems {
+        out.push_str(&format!("\nproblem at offset {}: {}\n", problem.offset, problem.what));
+    }
+    out
+}
+
+fn losses(info: &Info) -> String {
+    let mut causes: Vec<(&str, u64)> = Vec::new();
+    for (cause, count) in info.threads.iter().flat_map(|thread| &thread.causes) {
+        match causes.iter_mut().find(|(name, _)| *name == cause.name()) {
+            Some((_, sum)) => *sum = sum.saturating_add(*count),
+            None => causes.push((cause.name(), *count)),
+        }
+    }
+    if causes.is_empty() {
+        return grouped(info.lost_events);
+    }
+    let causes: Vec<String> =
+        causes.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
+    format!("{} ({})", grouped(info.lost_events), causes.join(", "))
+}
+
+fn thread_table(trace: &Trace, threads: &[&ThreadInfo], width: usize) -> String {
+    use Align::{Left, Right};
+    let mut table = Table::new(&[
+        ("thread", Right),
+        ("tid", Right),
+        ("events", Right),
+        ("lost", Right),
+        ("overwritten", Right),
+        ("first", Right),
+        ("last", Right),
+        ("name", Left),
+    ]);
+    for info in threads {
+        let thread = &trace.threads[info.thread];
+        let at = |tick: Option<u64>| {
+            tick.map_or_else(|| "-".to_owned(), |tick| time::seconds(trace.clock.ns(tick)))
+        };
+        table.row(vec![
+            thread.serial.to_string(),
+            thread.tid.to_string(),
+            grouped(info.events),
+            grouped(info.lost_events),
+            grouped(info.overwritten_events),
+            at(info.first_tick),
+            at(info.last_tick),
+            escape::text(&thread.name).into_owned(),
+        ]);
+    }
+    table.render(width)
+}

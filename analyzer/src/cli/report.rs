@@ -1,0 +1,118 @@
+//! `rtrace-view report`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::args::Sort;
+use super::output;
+use super::table::{Align, Table, grouped};
+use crate::escape;
+use crate::filter::Filter;
+use crate::json::Json;
+use crate::query::report::{Function, Report, report};
+use crate::time;
+use crate::trace::{Trace, place};
+
+/// Prints the functions of a trace.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn run(trace: &Trace, filter: &Filter, sort: Sort, json: bool) -> Result<ExitCode> {
+    let selection = trace.select(filter);
+    let mut answer = report(trace, &selection);
+    order(trace, &mut answer.functions, sort);
+    let all = answer.functions.len();
+    answer.functions.truncate(filter.limit.unwrap_or(usize::MAX));
+    if json {
+        return Ok(output::print_json(to_json(trace, &answer))?);
+    }
+    Ok(output::print(&to_text(trace, &answer, all, output::width()))?)
+}
+
+/// Greatest first; functions that are equal in it by their other times, then by
+/// name, so that the same trace always gives the same list.
+fn order(trace: &Trace, functions: &mut [Function], sort: Sort) {
+    let figures = |f: &Function| match sort {
+        Sort::SelfTime => [f.self_ticks, f.total_ticks],
+        Sort::Total => [f.total_ticks, f.self_ticks],
+        Sort::Calls => [f.calls, f.self_ticks],
+        Sort::P99 => [f.spans.as_ref().map_or(0, |s| s.p99), f.self_ticks],
+    };
+    functions.sort_by_cached_key(|f| {
+        (figures(f).map(std::cmp::Reverse), trace.symbols.full_name(f.symbol), f.symbol)
+    });
+}
+
+fn to_json(trace: &Trace, report: &Report) -> Json {
+    let ns = |ticks| trace.clock.duration_ns(ticks);
+    let mut json = Json::new();
+    json.object(|j| {
+        j.key("complete").bool(report.complete);
+        j.key("functions").array(|j| {
+            for f in &report.functions {
+                j.object(|j| {
+                    trace.symbol_json(j, f.symbol);
+                    j.key("calls").uint(f.calls);
+                    j.key("self_ns").uint(ns(f.self_ticks));
+                    j.key("total_ns").uint(ns(f.total_ticks));
+                    let spans = f.spans.as_ref();
+                    j.key("min_ns").uint_or_null(spans.map(|s| ns(s.min)));
+                    j.key("p50_ns").uint_or_null(spans.map(|s| ns(s.p50)));
+                    j.key("p99_ns").uint_or_null(spans.map(|s| ns(s.p99)));
+                    j.key("max_ns").uint_or_null(spans.map(|s| ns(s.max)));
+                });
+            }
+        });
+    });
+    json
+}
+
+fn to_text(trace: &Trace, report: &Report, all: usize, width: usize) -> String {
+    use Align::{Left, Right};
+    let mut table = Table::new(&[
+        ("self", Right),
+        ("total", Right),
+        ("calls", Right),
+        ("p50", Right),
+        ("p99", Right),
+        ("max", Right),
+        ("function", Left),
+    ]);
+    for f in &report.functions {
+        let duration = |ticks| time::human(trace.clock.duration_ns(ticks));
+        let span = |pick: fn(&crate::query::report::Spans) -> u64| {
+            f.spans.as_ref().map_or_else(|| "-".to_owned(), |s| duration(pick(s)))
+        };
+        let name = trace.symbols.full_name(f.symbol);
+        let at = place(&trace.symbols, f.symbol);
+        table.row(vec![
+            duration(f.self_ticks),
+            duration(f.total_ticks),
+            grouped(f.calls),
+            span(|s| s.p50),
+            span(|s| s.p99),
+            span(|s| s.max),
+            if at.is_empty() {
+                escape::text(&name).into_owned()
+            } else {
+                format!("{}  {at}", escape::text(&name))
+            },
+        ]);
+    }
+    let mut out = table.render(width);
+    let hidden = all - report.functions.len();
+    if hidden > 0 {
+        out.push_str(&format!("… {} more functions\n", grouped(hidden as u64)));
+    }
+    if report.functions.is_empty() {
+        out = "no calls in this selection\n".to_owned();
+    }
+    if !report.complete {
+        out.push_str(
+            "Incomplete: records are missing in this range, so figures are lower bounds; \
+             `rtrace-view info` says how many.\n",
+        );
+    }
+    out
+}

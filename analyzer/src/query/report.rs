@@ -1,0 +1,306 @@
+//! What each function cost.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use rtrace_format::summary::Spans as SpanSums;
+use rtrace_format::{Kind, Stack, Step};
+
+use super::parallel;
+use crate::model::{Gap, SymbolId, TickRange};
+use crate::trace::{Event, Lane, Selection, Trace, Visitor, replay};
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// No lost or overwritten records fall inside the asked range.
+    pub complete: bool,
+    /// The functions that ran, in order of their ids.
+    pub functions: Vec<Function>,
+}
+
+/// One function's figures, in ticks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Which.
+    pub symbol: SymbolId,
+    /// First entries: a generator's resumptions are not new calls.
+    pub calls: u64,
+    /// Time during which it was innermost.
+    pub self_ticks: u64,
+    /// Time during which it was on the stack at least once.
+    pub total_ticks: u64,
+    /// Single entries to their exits, that ended in the range; `None` if none did.
+    pub spans: Option<Spans>,
+}
+
+/// The lengths of single spans, in ticks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spans {
+    /// The shortest.
+    pub min: u64,
+    /// The median, by the histogram.
+    pub p50: u64,
+    /// The 99th percentile, by the histogram.
+    pub p99: u64,
+    /// The longest.
+    pub max: u64,
+    /// All of them.
+    pub sums: SpanSums,
+}
+
+/// Adds up what the functions of a selection cost.
+pub fn report(trace: &Trace, selection: &Selection) -> Report {
+    let ledgers = parallel::map(&selection.threads, |&index| {
+        let thread = &trace.threads[index];
+        let mut ledger = Ledger::new(selection.range);
+        replay(trace, thread, selection.range, &mut ledger);
+        ledger.finish(trace.lane_end(thread).min(selection.range.to));
+        ledger.figures
+    });
+    let mut all: Vec<Figures> = Vec::new();
+    for figures in ledgers {
+        if figures.len() > all.len() {
+            all.resize_with(figures.len(), Figures::default);
+        }
+        for (sum, part) in all.iter_mut().zip(&figures) {
+            sum.merge(part);
+        }
+    }
+    let functions = (0..)
+        .zip(&all)
+        .filter(|(symbol, figures)| figures.is_worth_a_row() && selection.wants(*symbol))
+        .map(|(symbol, figures)| figures.row(symbol))
+        .collect();
+    Report { complete: trace.is_complete(selection), functions }
+}
+
+/// Running sums of one function.
+#[derive(Clone, Debug, Default)]
+struct Figures {
+    calls: u64,
+    self_ticks: u64,
+    total_ticks: u64,
+    spans: SpanSums,
+    seen: bool,
+}
+
+impl Figures {
+    fn merge(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.self_ticks = self.self_ticks.saturating_add(other.self_ticks);
+        self.total_ticks = self.total_ticks.saturating_add(other.total_ticks);
+        self.spans.merge(&other.spans);
+        self.seen |= other.seen;
+    }
+
+    fn is_worth_a_row(&self) -> bool {
+        self.seen || self.self_ticks > 0
+    }
+
+    fn row(&self, symbol: SymbolId) -> Function {
+        let sums = &self.spans;
+        let spans = sums.quantile(500).zip(sums.quantile(990)).map(|(p50, p99)| Spans {
+            min: sums.min,
+            p50,
+            p99,
+            max: sums.max,
+            sums: sums.clone(),
+        });
+        Function {
+            symbol,
+            calls: self.calls,
+            self_ticks: self.self_ticks,
+            total_ticks: self.total_ticks,
+            spans,
+        }
+    }
+}
+
+/// How often a function is open on a lane, and since when it is at least once.
+#[derive(Clone, Copy, Debug, Default)]
+struct Open {
+    count: u32,
+    since: u64,
+}
+
+/// One lane's account. Its clock stands still while another lane runs.
+#[derive(Debug, Default)]
+struct Account {
+    /// How long the lane has run.
+    ran: u64,
+    /// The innermost function, if a frame is open.
+    top: Option<SymbolId>,
+    open: HashMap<SymbolId, Open, super::FastHash>,
+}
+
+/// Adds up one thread.
+#[derive(Debug)]
+struct Ledger {
+    range: TickRange,
+    figures: Vec<Figures>,
+    /// The lanes that do not run.
+    parked: HashMap<u32, Account>,
+    /// The running lane's fiber, once there is one, and its account.
+    current: Option<u32>,
+    running: Account,
+    /// Up to where the running lane's time has been counted.
+    last: u64,
+}
+
+impl Ledger {
+    fn new(range: TickRange) -> Self {
+        Self {
+            range,
+            figures: Vec::new(),
+            parked: HashMap::new(),
+            current: None,
+            running: Account::default(),
+            last: 0,
+        }
+    }
+
+    fn finish(&mut self, end: u64) {
+        self.advance(end);
+        self.close_all();
+    }
+
+    #[inline]
+    fn figures(&mut self, id: SymbolId) -> &mut Figures {
+        let at = id as usize;
+        if at >= self.figures.len() {
+            self.figures.resize_with(at + 1, Figures::default);
+        }
+        &mut self.figures[at]
+    }
+
+    /// Counts the running lane's time up to `tick`.
+    #[inline]
+    fn advance(&mut self, tick: u64) {
+        if self.current.is_none() || tick <= self.last {
+            return;
+        }
+        let spent = tick - self.last;
+        self.last = tick;
+        self.running.ran += spent;
+        if let Some(top) = self.running.top {
+            self.figures(top).self_ticks += spent;
+        }
+    }
+
+    #[inline]
+    fn enter(&mut self, id: SymbolId) {
+        let ran = self.running.ran;
+        let open = self.running.open.entry(id).or_default();
+        if open.count == 0 {
+            open.since = ran;
+        }
+        open.count += 1;
+        self.figures(id).seen = true;
+    }
+
+    #[inline]
+    fn leave(&mut self, id: SymbolId) {
+        let ran = self.running.ran;
+        let Some(open) = self.running.open.get_mut(&id).filter(|open| open.count > 0) else {
+            return;
+        };
+        open.count -= 1;
+        if open.count == 0 {
+            let spent = ran - open.since;
+            self.figures(id).total_ticks += spent;
+        }
+    }
+
+    /// Ends what is open on the running lane, and counts its time so far.
+    fn close_running(&mut self) {
+        let ran = self.running.ran;
+        for (id, open) in std::mem::take(&mut self.running.open) {
+            if open.count > 0 {
+                self.figures(id).total_ticks += ran - open.since;
+            }
+        }
+        self.running.top = None;
+    }
+
+    /// Opens every frame of `stack` on the running lane.
+    fn open_all(&mut self, stack: &Stack) {
+        for frame in stack.outer().iter().chain(stack.inner()) {
+            self.enter(frame.id());
+        }
+        self.running.top = stack.top().map(|frame| frame.id());
+    }
+
+    /// Makes `fiber` the lane that the methods above work on.
+    fn turn_to(&mut self, fiber: Option<u32>) {
+        if let Some(before) = self.current.take() {
+            self.parked.insert(before, std::mem::take(&mut self.running));
+        }
+        if let Some(fiber) = fiber {
+            self.running = self.parked.remove(&fiber).unwrap_or_default();
+        }
+        self.current = fiber;
+    }
+
+    fn close_all(&mut self) {
+        self.turn_to(None);
+        for (_, account) in std::mem::take(&mut self.parked) {
+            self.running = account;
+            self.close_running();
+        }
+        self.running = Account::default();
+    }
+}
+
+impl Visitor for Ledger {
+    fn begin(&mut self, lane: &Lane, tick: u64) {
+        self.advance(tick);
+        let before = self.current;
+        self.turn_to(Some(lane.fiber));
+        self.close_running();
+        self.open_all(&lane.stack);
+        self.turn_to(before);
+    }
+
+    fn switched(&mut self, lane: &Lane, tick: u64) {
+        self.advance(tick);
+        self.turn_to(Some(lane.fiber));
+        self.last = tick;
+    }
+
+    #[inline]
+    fn event(&mut self, event: &Event<'_>) -> ControlFlow<()> {
+        let word = event.record.word;
+        match event.step {
+            Step::Entered { .. } => {
+                self.advance(event.record.tick);
+                self.enter(word.id());
+                let first = matches!(word.kind(), Some(Kind::Call | Kind::CCall));
+                self.figures(word.id()).calls += u64::from(first);
+                self.running.top = Some(word.id());
+            }
+            Step::Left { frame, repaired, .. } => {
+                self.advance(event.record.tick);
+                if repaired > 0 {
+                    // The frames above it are gone as well; what is left says which.
+                    self.close_running();
+                    self.open_all(&event.lane.stack);
+                } else if frame.is_known() {
+                    self.leave(frame.id());
+                }
+                if frame.has_start() {
+                    let ticks = event.record.tick.saturating_sub(frame.tick);
+                    self.figures(frame.id()).spans.record(ticks);
+                }
+                self.running.top = event.lane.stack.top().map(|frame| frame.id());
+            }
+            Step::Unmatched { .. } | Step::Other => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn gap(&mut self, gap: &Gap) {
+        self.advance(self.range.clamp(gap.from_tick));
+        self.close_all();
+    }
+}
