@@ -57,26 +57,21 @@ impl EventHeader {
     pub fn end_record(&self) -> u64 {
         self.first_record.saturating_add(self.records.into())
     }
-}
 
-/// An event chunk's payload, taken apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventChunk<'a> {
-    /// The header and the keyframe.
-    pub header: EventHeader,
-    /// The summary's bytes; see [`crate::Summary::parse`].
-    pub summary: &'a [u8],
-    /// The columns, still compressed.
-    pub columns: &'a [u8],
-}
-
-impl<'a> EventChunk<'a> {
-    /// Reads everything but the columns.
+    /// Reads the header from the first bytes of a payload, and gives what of
+    /// the summary there is among them: for those who pass over many chunks.
     ///
     /// # Errors
-    /// Truncated input, counts beyond the format's limits.
-    pub fn parse(payload: &'a [u8]) -> Result<EventChunk<'a>> {
-        let mut reader = Reader::new(payload, "an event chunk");
+    /// As [`EventChunk::parse`].
+    pub fn parse(prefix: &[u8]) -> Result<(EventHeader, &[u8])> {
+        let mut reader = Reader::new(prefix, "an event chunk");
+        let (header, summary_len, _) = EventHeader::decode(&mut reader)?;
+        let summary = reader.remaining().min(summary_len as usize);
+        Ok((header, reader.take(summary)?))
+    }
+
+    /// Also gives the lengths of the summary and the columns, which follow.
+    fn decode(reader: &mut Reader<'_>) -> Result<(EventHeader, u32, u32)> {
         let mut header = EventHeader {
             serial: reader.u64()?,
             first_record: reader.u64()?,
@@ -102,7 +97,30 @@ impl<'a> EventChunk<'a> {
         if outer > KEYFRAME_MAX || inner > KEYFRAME_MAX {
             return Err(Error::new(ErrorKind::TooLarge("a keyframe"), 72));
         }
-        header.keyframe = Keyframe::decode(&mut reader, depth, outer, inner)?;
+        header.keyframe = Keyframe::decode(reader, depth, outer, inner)?;
+        Ok((header, summary_len, columns_len))
+    }
+}
+
+/// An event chunk's payload, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventChunk<'a> {
+    /// The header and the keyframe.
+    pub header: EventHeader,
+    /// The summary's bytes; see [`crate::Summary::parse`].
+    pub summary: &'a [u8],
+    /// The columns, still compressed.
+    pub columns: &'a [u8],
+}
+
+impl<'a> EventChunk<'a> {
+    /// Reads everything but the columns.
+    ///
+    /// # Errors
+    /// Truncated input, counts beyond the format's limits.
+    pub fn parse(payload: &'a [u8]) -> Result<EventChunk<'a>> {
+        let mut reader = Reader::new(payload, "an event chunk");
+        let (header, summary_len, columns_len) = EventHeader::decode(&mut reader)?;
         let summary = reader.take(summary_len as usize)?;
         reader.skip((summary_len as usize).next_multiple_of(8) - summary_len as usize)?;
         let columns = reader.take(columns_len as usize)?;
@@ -264,6 +282,8 @@ mod tests {
             let chunk = EventChunk::parse(&payload).unwrap();
             prop_assert_eq!(chunk.summary, &summary[..]);
             prop_assert_eq!(&chunk.header.keyframe, &header.keyframe);
+            let prefix = &payload[..payload.len() - chunk.columns.len()];
+            prop_assert_eq!(EventHeader::parse(prefix), Ok((chunk.header.clone(), chunk.summary)));
             prop_assert_eq!(chunk.header.cause(), Cause::CollectorBehind);
             prop_assert_eq!(chunk.header.end_tick, rows.end_tick());
             prop_assert_eq!(chunk.header.lap, 7);

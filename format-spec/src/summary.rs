@@ -113,6 +113,13 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// The greatest depth in a summary of which at least the beginning is there.
+    pub fn max_depth_of(prefix: &[u8]) -> Option<u32> {
+        let mut reader = Reader::new(prefix, "a summary");
+        reader.varint().ok()?;
+        narrow(&mut reader).ok()
+    }
+
     /// The summary's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64 + self.functions.len() * 24 + self.rows.len() * 48);

@@ -184,7 +184,13 @@ impl Collector {
         // In this order: what a process stored before its end is drained after it.
         let ended = self.processes.refresh();
         for number in ended {
-            self.rings.close_process(number, &mut self.packer)?;
+            // Again for as long as there are more rings than could be open at once.
+            loop {
+                self.rings.close_process(number, &mut self.packer)?;
+                if !self.list()? {
+                    break;
+                }
+            }
             self.processes.close(number, &mut self.packer)?;
         }
         Ok(Round { drained, found })
@@ -203,6 +209,11 @@ impl Collector {
         }
         self.counters = counters;
         self.listed = Some(Instant::now());
+        self.list()
+    }
+
+    /// Opens what is new in the directory; true if there was anything.
+    fn list(&mut self) -> Result<bool> {
         let mut found = false;
         let entries = std::fs::read_dir(self.session.dir());
         let entries = entries.map_err(|e| crate::Error::io(self.session.dir(), "list", e))?;

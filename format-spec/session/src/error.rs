@@ -105,15 +105,8 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.kind {
-            ErrorKind::Io { source, .. } => Some(source),
-            ErrorKind::Format(source) => Some(source),
-            ErrorKind::Refused(_) | ErrorKind::Busy => None,
-        }
-    }
-}
+// The whole story is in the one line: a source would only be told twice.
+impl std::error::Error for Error {}
 
 /// A path as a terminal may see it: control and format characters escaped.
 struct Shown<'a>(&'a Path);

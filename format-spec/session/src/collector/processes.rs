@@ -138,7 +138,7 @@ impl Processes {
         describe_process(packer, process)?;
         if number == 0 {
             // Whoever started the program looks at the trace now.
-            packer.index()?;
+            packer.index(false)?;
         }
         let file = open_rw(&path)?;
         file.write_all_at(&1u64.to_le_bytes(), field::PACKED as u64)

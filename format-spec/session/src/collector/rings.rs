@@ -53,6 +53,7 @@ struct OpenRing {
 
 /// The fields of a ring's header that change, as one look sees them.
 struct Look {
+    ended: bool,
     extents: u64,
     head: u64,
 }
@@ -92,11 +93,21 @@ impl Rings {
         Ok(true)
     }
 
-    /// Gives every sealed segment that is new to the packer; tells how many.
+    /// Gives every sealed segment that is new to the packer, and takes the last
+    /// records of threads that have ended; tells how many segments.
     pub(super) fn drain_sealed(&mut self, packer: &mut Packer) -> Result<usize> {
         let mut drained = 0;
-        for ring in self.open.values_mut() {
-            drained += ring.drain_sealed(packer, &mut self.buf, &mut self.unread)?;
+        let mut ended = Vec::new();
+        for (&serial, ring) in &mut self.open {
+            let look = ring.look()?;
+            drained += ring.drain_sealed(&look, packer, &mut self.buf, &mut self.unread)?;
+            if look.ended {
+                ended.push(serial);
+            }
+        }
+        for serial in ended {
+            self.close(serial, packer)?;
+            drained += 1;
         }
         Ok(drained)
     }
@@ -121,18 +132,24 @@ impl Rings {
             .map(|(&serial, _)| serial)
             .collect();
         for serial in serials {
-            if let Some(ring) = self.open.get_mut(&serial) {
-                ring.ring.refresh()?;
-                let unread = drain(packer, &ring.ring, Writer::Gone, true)?;
-                self.unread.damaged += unread.damaged;
-                self.unread.torn += unread.torn;
-                close(packer, &mut ring.ring)?;
-                ring.release(ring.ring.header().head)?;
-            }
-            self.open.remove(&serial);
-            self.closed.insert(serial);
-            packer.forget(serial);
+            self.close(serial, packer)?;
         }
+        Ok(())
+    }
+
+    /// Takes the last records of a thread, and lets go of its ring.
+    fn close(&mut self, serial: u64, packer: &mut Packer) -> Result<()> {
+        if let Some(ring) = self.open.get_mut(&serial) {
+            ring.ring.refresh()?;
+            let unread = drain(packer, &ring.ring, Writer::Gone, true)?;
+            close(packer, &mut ring.ring)?;
+            ring.release(ring.ring.header().head)?;
+            self.unread.damaged += unread.damaged;
+            self.unread.torn += unread.torn;
+        }
+        self.open.remove(&serial);
+        self.closed.insert(serial);
+        packer.forget(serial);
         Ok(())
     }
 }
@@ -141,11 +158,11 @@ impl OpenRing {
     /// Drains what is sealed, and has it written early if it fills the ring.
     fn drain_sealed(
         &mut self,
+        look: &Look,
         packer: &mut Packer,
         buf: &mut Vec<u8>,
         unread: &mut Unread,
     ) -> Result<usize> {
-        let look = self.look()?;
         if look.extents != self.ring.header().extents.len() as u64 {
             self.ring.refresh()?;
             self.offsets = self.ring.offsets();
@@ -183,7 +200,9 @@ impl OpenRing {
         let mut bytes = [0; field::DRAINED - FROM];
         read::read_at(self.ring.file(), self.ring.path(), &mut bytes, FROM as u64)?;
         let get = |at: usize| u64_at(&bytes, at - FROM).unwrap_or(0);
-        Ok(Look { extents: get(field::EXTENTS_USED), head: get(field::HEAD) })
+        // A thread's last lap was stored before its end was.
+        let ended = get(field::STATE) == ring::ENDED;
+        Ok(Look { ended, extents: get(field::EXTENTS_USED), head: get(field::HEAD) })
     }
 
     /// Where lap `lap` lies, or the oldest one after it if that is gone.

@@ -71,6 +71,12 @@ fn the_file_follows_while_the_program_runs() {
     assert!(!wait_for(&world.dir, 0, Duration::from_millis(50)));
     pen.program(&symbols, 3);
     pen.end();
+    // A thread that ends is in the file before its process ends.
+    while pen.drained() < pen.segment.lap {
+        assert!(Instant::now() < end);
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(Trace::read(&world.trace).of(0), pen.written);
     world.end_process(0);
     assert!(wait_for(&world.dir, 0, Duration::from_secs(20)));
     let trace = Trace::read(&world.trace);

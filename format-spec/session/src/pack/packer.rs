@@ -30,6 +30,8 @@ pub(crate) struct Packer {
     pub(crate) sink: Sink,
     resumed: Resumed,
     threads: BTreeMap<u64, ThreadPacker>,
+    /// Processes whose end was written here.
+    ended: Vec<u32>,
 }
 
 impl Packer {
@@ -46,7 +48,7 @@ impl Packer {
         let encoder = Encoder::new().map_err(|e| Error::format(path, e))?;
         let builder = SummaryBuilder::new(symbols.end());
         let sink = Sink { writer, symbols, encoder, builder };
-        Ok(Packer { sink, resumed, threads: BTreeMap::new() })
+        Ok(Packer { sink, resumed, threads: BTreeMap::new(), ended: Vec::new() })
     }
 
     /// The session's uuid.
@@ -58,18 +60,11 @@ impl Packer {
     ///
     /// # Errors
     ///
-    /// Its last chunk can no longer be read.
+    /// The trace can no longer be read.
     pub(crate) fn thread(&mut self, serial: u64) -> Result<&mut ThreadPacker> {
         if !self.threads.contains_key(&serial) {
             let writer = &self.sink.writer;
-            let packer = match self.resumed.thread(writer.file(), writer.path(), serial) {
-                Ok(packer) => packer,
-                // Its last chunk is damaged: the thread goes on with a keyframe of its own.
-                Err(error) if matches!(error.kind(), crate::ErrorKind::Format(_)) => {
-                    ThreadPacker::new(serial)
-                }
-                Err(error) => return Err(error),
-            };
+            let packer = self.resumed.thread(writer.file(), writer.path(), serial)?;
             self.threads.insert(serial, packer);
         }
         // The entry is there; `or_insert_with` only says so to the compiler.
@@ -122,13 +117,19 @@ impl Packer {
         self.threads.get(&serial).map_or(0, ThreadPacker::written)
     }
 
-    /// Writes the index as it stands, while the session goes on.
+    /// Writes the index and the trailer, unless those in the file still hold;
+    /// everything gathered must have been [written](Self::flush_all).
     ///
     /// # Errors
     ///
     /// It could not be written.
-    pub(crate) fn index(&mut self) -> Result<()> {
-        self.sink.writer.index(false)
+    pub(crate) fn index(&mut self, is_final: bool) -> Result<()> {
+        self.sink.writer.index(is_final)
+    }
+
+    /// Whether the end of a process was written here, and not known before.
+    pub(crate) fn announced_end_of(&self, process: u32) -> bool {
+        self.ended.contains(&process)
     }
 
     /// Drops what is known of a thread that is over and flushed.
@@ -148,6 +149,9 @@ impl Packer {
         if self.resumed.processes.get(&number) != Some(&payload) {
             self.sink.writer.chunk(tag::PROCESS, &payload, IndexEntry::default())?;
             self.resumed.processes.insert(number, payload);
+            if meta.get("end").is_some() {
+                self.ended.push(number);
+            }
         }
         Ok(())
     }
@@ -170,15 +174,25 @@ impl Packer {
         Ok(())
     }
 
+    /// Writes everything gathered.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Packer::flush).
+    pub(crate) fn flush_all(&mut self) -> Result<()> {
+        for thread in self.threads.values_mut() {
+            thread.flush(&mut self.sink)?;
+        }
+        Ok(())
+    }
+
     /// Writes everything gathered, the index and the trailer.
     ///
     /// # Errors
     ///
     /// It could not be written.
     pub(crate) fn finish(&mut self, is_final: bool) -> Result<()> {
-        for thread in self.threads.values_mut() {
-            thread.flush(&mut self.sink)?;
-        }
-        self.sink.writer.index(is_final)
+        self.flush_all()?;
+        self.index(is_final)
     }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
-use rtrace_format::Summary;
 use rtrace_format::bytes::{u32_at, u64_at};
 use rtrace_format::chunk::{ChunkHeader, tag};
-use rtrace_format::events::EventChunk;
+use rtrace_format::events::{EventChunk, EventHeader};
 use rtrace_format::file::{FileHeader, HEADER_LEN};
 use rtrace_format::index::{Index, IndexEntry, TRAILER_LEN, Trailer};
+use rtrace_format::{Summary, chunk};
 
 use crate::error::{Error, Result};
 use crate::live::META_MAX;
@@ -20,6 +20,10 @@ use crate::walk::{Found, Walk, payload};
 
 /// No symbol's structured value is shorter, with its length in front.
 const SYMBOL_MIN: u64 = 4 + 65;
+
+/// So much of an event chunk holds its header, the keyframes that this crate
+/// writes, and the beginning of the summary.
+const EVENTS_PREFIX: usize = 16 * 1024;
 
 /// What a trace holds already.
 #[derive(Debug)]
@@ -35,8 +39,10 @@ pub(crate) struct Resumed {
     pub(crate) processes: BTreeMap<u32, Vec<u8>>,
     /// The last payload of each `THRD`, by serial.
     pub(crate) threads: BTreeMap<u64, Vec<u8>>,
-    /// The last event chunk of each thread.
-    last: BTreeMap<u64, (u64, ChunkHeader)>,
+    /// The event chunks of each thread, in file order.
+    events: BTreeMap<u64, Vec<(u64, ChunkHeader)>>,
+    /// Working space.
+    buf: Vec<u8>,
 }
 
 impl Resumed {
@@ -56,7 +62,8 @@ impl Resumed {
             indexed: None,
             processes: BTreeMap::new(),
             threads: BTreeMap::new(),
-            last: BTreeMap::new(),
+            events: BTreeMap::new(),
+            buf: Vec::new(),
         };
         let mut walk = Walk::new(file, path)?;
         loop {
@@ -92,6 +99,11 @@ impl Resumed {
     ) -> Result<()> {
         let mut entry =
             IndexEntry { tag: header.tag, offset, len: header.len, ..IndexEntry::default() };
+        if header.tag == tag::EVENTS && self.events(file, path, offset, header, &mut entry)? {
+            self.indexed = None;
+            self.entries.push(entry);
+            return Ok(());
+        }
         let payload = match payload(file, path, offset, &header, META_MAX * 8) {
             Ok(payload) => payload,
             Err(error) if matches!(error.kind(), crate::ErrorKind::Format(_)) => {
@@ -132,38 +144,56 @@ impl Resumed {
                     self.threads.insert(serial, payload);
                 }
             }
-            tag::EVENTS => {
-                if let Ok(chunk) = EventChunk::parse(&payload) {
-                    let events = &chunk.header;
-                    entry.serial = events.serial;
-                    entry.first_record = events.first_record;
-                    entry.base_tick = events.base_tick;
-                    entry.end_tick = events.end_tick;
-                    entry.records = events.records;
-                    entry.max_depth =
-                        Summary::parse(chunk.summary).map_or(0, |summary| summary.max_depth);
-                    self.last.insert(events.serial, (offset, header));
-                }
-            }
             _ => {}
         }
         self.entries.push(entry);
         Ok(())
     }
 
-    /// The packer of a thread, behind its last chunk in the trace.
+    /// Notes an event chunk by its first bytes alone, since there may be
+    /// gigabytes of them; false if those make no sense.
+    fn events(
+        &mut self,
+        file: &File,
+        path: &Path,
+        offset: u64,
+        header: ChunkHeader,
+        entry: &mut IndexEntry,
+    ) -> Result<bool> {
+        self.buf.resize(EVENTS_PREFIX.min(usize::try_from(header.len).unwrap_or(usize::MAX)), 0);
+        let body = offset + chunk::HEADER_LEN as u64;
+        let got = read::read_at(file, path, &mut self.buf, body)?;
+        let Ok((events, summary)) = EventHeader::parse(&self.buf[..got]) else {
+            return Ok(false);
+        };
+        entry.serial = events.serial;
+        entry.first_record = events.first_record;
+        entry.base_tick = events.base_tick;
+        entry.end_tick = events.end_tick;
+        entry.records = events.records;
+        entry.max_depth = Summary::max_depth_of(summary).unwrap_or(0);
+        self.events.entry(events.serial).or_default().push((offset, header));
+        Ok(true)
+    }
+
+    /// The packer of a thread, behind its last chunk that can be read.
     ///
     /// # Errors
     ///
-    /// The chunk can no longer be read.
+    /// The file can no longer be read.
     pub(crate) fn thread(&self, file: &File, path: &Path, serial: u64) -> Result<ThreadPacker> {
         let mut packer = ThreadPacker::new(serial);
-        if let Some((offset, header)) = self.last.get(&serial) {
-            let damaged = |error: rtrace_format::Error| Error::format(path, error.at(*offset));
-            let payload = payload(file, path, *offset, header, META_MAX * 8)?;
-            let chunk = EventChunk::parse(&payload).map_err(damaged)?;
-            let rows = chunk.rows(&mut Vec::new()).map_err(damaged)?;
-            packer.resume(&chunk.header, &rows);
+        let chunks = self.events.get(&serial).map_or(&[][..], Vec::as_slice);
+        for (offset, header) in chunks.iter().rev() {
+            let payload = match payload(file, path, *offset, header, META_MAX * 8) {
+                Err(error) if matches!(error.kind(), crate::ErrorKind::Format(_)) => continue,
+                other => other?,
+            };
+            let Ok(chunk) = EventChunk::parse(&payload) else { continue };
+            if let Ok(rows) = chunk.rows(&mut Vec::new()) {
+                packer.resume(&chunk.header, &rows);
+                break;
+            }
         }
         Ok(packer)
     }

@@ -5,6 +5,9 @@ use rtrace_format::segment;
 use std::fs;
 use std::os::unix::fs::FileExt;
 
+mod hostile;
+mod resume;
+
 fn assert_same(got: &[Event], wanted: &[Event]) {
     let at = got.iter().zip(wanted).position(|(a, b)| a != b);
     if let Some(at) = at {
@@ -224,92 +227,6 @@ fn a_snapshot_leaves_everything_as_it_is() {
 }
 
 #[test]
-fn going_on_after_a_writer_that_died_at_any_byte() {
-    let mut world = World::new("full");
-    let symbols = world.symbols(&["main", "f", "g", "h"]);
-    world.dead_process(0);
-    let mut pen = world.ring(0, 0, 64);
-    pen.call(symbols[0], 5);
-    pen.program(&symbols[1..], 6_000);
-    let before = pen.segment.lap;
-    pen.turn();
-    pen.segment.lost_before = 3;
-    assert!(pen.segment.lap > before);
-    pen.program(&symbols[1..], 500);
-    pen.store();
-    let whole = world.beside("whole.bin");
-    pack_session(&world.dir, &whole).unwrap();
-    // The same trace in place, then cut: as a collector leaves it that is killed.
-    let part = world.beside("part.bin");
-    let empty = bytes(&world.trace);
-    pack_session(&world.dir, &part).unwrap();
-    let offsets = chunk_offsets(&whole);
-    assert!(offsets.iter().filter(|(tag, ..)| tag == "EVNT").count() >= 2);
-    let mut cuts = Vec::new();
-    for (_, from, to) in &offsets {
-        cuts.extend([
-            *from,
-            from + 8,
-            from + 31,
-            from + 32,
-            from + 40,
-            (from + to) / 2,
-            to - 1,
-            *to,
-        ]);
-    }
-    let all = bytes(&whole);
-    cuts.push(all.len() as u64 - 1);
-    let session_end = chunk_offsets(&world.trace)[0].2;
-    let first = offsets[0].2;
-    for cut in cuts.into_iter().filter(|&cut| cut >= first) {
-        let mut bytes = empty[..session_end as usize].to_vec();
-        bytes.extend(&all[first as usize..cut as usize]);
-        fs::write(&world.trace, &bytes).unwrap();
-        let target = world.beside("again.bin");
-        let _ = fs::remove_file(&target);
-        pack_session(&world.dir, &target).unwrap();
-        let copy = Trace::read(&target);
-        assert_same(&copy.of(0), &pen.written);
-        // And in place, without taking the session away.
-        let file = open_locked(&world.trace, Duration::ZERO).unwrap();
-        let session = SessionReader::open(&world.dir).unwrap();
-        let mut packer = Packer::resume(file, &world.trace, session.symbols().ok()).unwrap();
-        pack_threads(&mut packer, &session, Which::Over).unwrap();
-        packer.finish(true).unwrap();
-        drop(packer);
-        let trace = Trace::read(&world.trace);
-        assert_same(&trace.of(0), &pen.written);
-        assert_eq!(trace.symbols.len(), 4);
-        assert_eq!(trace.end(0), Some("killed"));
-    }
-}
-
-#[test]
-fn a_damaged_trace_is_gone_on_with() {
-    let mut world = World::new("full");
-    let symbols = world.symbols(&["main", "f", "g", "h"]);
-    world.dead_process(0);
-    let mut pen = world.ring(0, 0, 64);
-    pen.program(&symbols, 12_000);
-    pen.store();
-    let whole = world.beside("whole.bin");
-    pack_session(&world.dir, &whole).unwrap();
-    let good = bytes(&whole);
-    for (tag, from, _) in chunk_offsets(&whole) {
-        for at in [from + 1, from + 40] {
-            let mut bad = good.clone();
-            bad[at as usize] ^= 1;
-            fs::write(&whole, &bad).unwrap();
-            // A trace without a session gets an index; nothing panics, ids stay apart.
-            pack_session(&whole, &whole).unwrap();
-            let bytes = bytes(&whole);
-            assert!(rtrace_format::index::Trailer::parse(&bytes).is_ok(), "{tag}");
-        }
-    }
-}
-
-#[test]
 fn only_threads_of_processes_that_are_over_go_in_place() {
     let mut world = World::new("flight");
     let symbols = world.symbols(&["main", "f"]);
@@ -441,73 +358,4 @@ fn after_a_failed_write_nothing_is_missing() {
     packer.finish(true).unwrap();
     assert_eq!(failures, 1);
     assert_same(&Trace::read(&world.trace).of(0), &pen.written);
-}
-
-#[test]
-fn any_bytes_behind_a_header_are_gone_on_with() {
-    let world = World::new("flight");
-    let beginning = bytes(&world.trace);
-    let path = world.beside("noise.bin");
-    let mut state = 1u64;
-    for len in 0..300usize {
-        let mut bytes = beginning.clone();
-        for i in 0..len {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            // Markers and plausible tags among the noise.
-            match i % 40 {
-                0 => bytes.extend(b"RTCK"),
-                4 => bytes.extend(b"SYMB"),
-                _ => bytes.push((state >> 33) as u8),
-            }
-        }
-        fs::write(&path, &bytes).unwrap();
-        pack_session(&path, &path).unwrap();
-        assert!(rtrace_format::index::Trailer::parse(&self::bytes(&path)).is_ok());
-    }
-}
-
-/// Overwrites parts of a ring with noise; whatever comes out, nothing panics.
-fn noise(pen: &Pen, seed: u64) {
-    let mut state = seed | 1;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let len = pen.file.metadata().unwrap().len();
-    for _ in 0..20 {
-        let at = match next() % 4 {
-            0 => next() % 144,
-            1 => 1024 + next() % 64,
-            2 => pen.offset(1 + next() % 8) + next() % segment::HEADER_LEN as u64,
-            _ => next() % len,
-        };
-        let bytes = (next() >> (next() % 64)).to_le_bytes();
-        let n = 1 + next() as usize % 8;
-        pen.file.write_all_at(&bytes[..n.min((len - at) as usize)], at).unwrap();
-    }
-}
-
-#[test]
-fn hostile_rings_give_a_trace_or_an_error() {
-    for seed in 1..60u64 {
-        let mut world = World::new("flight");
-        let symbols = world.symbols(&["main", "f"]);
-        world.dead_process(0);
-        let mut pen = world.ring(0, 0, 8);
-        pen.words_max = 300;
-        pen.program(&symbols, 400);
-        pen.store();
-        noise(&pen, seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        if let Ok(mut ring) = crate::live::Ring::open(&pen.path) {
-            assert!(ring.offsets().len() <= 8);
-            let _ = ring.stack_now();
-        }
-        let out = world.beside("out.bin");
-        if pack_session(&world.dir, &out).is_ok() {
-            // Readable chunk by chunk; what is in them may be anything.
-            assert!(rtrace_format::index::Trailer::parse(&bytes(&out)).is_ok());
-        }
-    }
 }

@@ -14,18 +14,15 @@ use rtrace_format::chunk::tag;
 use rtrace_format::events::{EventHeader, WORDS_MAX};
 use rtrace_format::index::IndexEntry;
 use rtrace_format::rows::ticks_of;
-use rtrace_format::{Cause, Frame, Keyframe, Kind, Rows, Segment, Stack, Word};
+use rtrace_format::{Cause, Keyframe, Kind, Rows, Segment, Stack, Word};
 
 use crate::error::{Error, Result};
 use crate::pack::Sink;
 use crate::pack::remap;
+use crate::pack::stacks::{agree, chunk_keyframe, fill_from};
 
 /// A chunk is written when the next segment would take it above this.
 pub(crate) const CHUNK_ROWS: usize = 1 << 16;
-
-/// Frames of a chunk's keyframe.
-const OUTER: usize = 8;
-const INNER: usize = 1024;
 
 /// Fibers whose stacks are kept while another one runs.
 const FIBERS_MAX: usize = 4096;
@@ -256,12 +253,7 @@ impl ThreadPacker {
     /// At the start of a chunk: the running stack against the segment's keyframe.
     fn agree(&mut self, segment: &Segment, sink: &mut Sink) {
         let known = sink.symbols.keyframe(&segment.keyframe);
-        let depth = self.stack.depth();
-        let same = known.depth == depth
-            && positions(&known).all(|(at, frame)| {
-                self.stack.frame(at).is_some_and(|mine| mine.id() == frame.id())
-            });
-        if !same {
+        if !agree(&self.stack, &known) {
             let mut stack = Stack::from_keyframe(&known);
             fill_from(&mut stack, &self.stack);
             self.stack = stack;
@@ -438,53 +430,9 @@ impl ThreadPacker {
     }
 }
 
-/// The keyframe of a chunk. One that knows no frame of a stack cannot be
-/// written; the outermost then stands as unknown.
-fn chunk_keyframe(stack: &Stack) -> Keyframe {
-    let mut keyframe = stack.keyframe(OUTER, INNER);
-    if keyframe.depth > 0 && keyframe.frames.is_empty() {
-        keyframe.frames.push(Frame::UNKNOWN);
-        keyframe.outer = 1;
-    }
-    keyframe
-}
-
 /// Cuts `extend` words that no record follows: the record was not there yet.
 fn trim(rows: &mut Rows) {
     while rows.rows.last().is_some_and(|&row| Word(row).kind() == Some(Kind::Extend)) {
         rows.rows.pop();
     }
-}
-
-/// The depths and frames that a keyframe knows.
-fn positions(keyframe: &Keyframe) -> impl Iterator<Item = (u32, Frame)> + '_ {
-    let hidden = keyframe.hidden();
-    keyframe.frames.iter().enumerate().map(move |(i, &frame)| {
-        let i = i as u32;
-        (if i < keyframe.outer { i } else { i.saturating_add(hidden) }, frame)
-    })
-}
-
-/// Fills in hidden frames of `stack` from another view of the same stack.
-fn fill_from(stack: &mut Stack, known: &Stack) {
-    if stack.hidden() == 0 || known.depth() != stack.depth() {
-        return;
-    }
-    let (a, b) = (stack.outer(), known.outer());
-    let agree = |x: &Frame, y: &Frame| x.id() == y.id();
-    let outer_agrees = a.iter().zip(b).all(|(x, y)| agree(x, y));
-    let (c, d) = (stack.inner(), known.inner());
-    let inner_agrees = c.iter().rev().zip(d.iter().rev()).all(|(x, y)| agree(x, y));
-    if !outer_agrees || !inner_agrees {
-        return;
-    }
-    let depth = stack.depth();
-    let outer = if b.len() > a.len() { b } else { a };
-    let inner = if d.len() > c.len() { d } else { c };
-    let room = (depth as usize).saturating_sub(outer.len());
-    let inner = &inner[inner.len().saturating_sub(room)..];
-    let mut frames = outer.to_vec();
-    let outer = frames.len() as u32;
-    frames.extend_from_slice(inner);
-    *stack = Stack::from_keyframe(&Keyframe { depth, outer, frames });
 }
