@@ -4,6 +4,7 @@
 //! [`Selection`](crate::trace::Selection), streams the blocks that it needs and
 //! never holds more than one decoded block for each thread it is looking at.
 
+pub mod calls;
 pub mod events;
 pub mod exceptions;
 mod hash;

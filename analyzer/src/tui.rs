@@ -13,6 +13,7 @@ mod msg;
 mod source;
 mod text;
 mod theme;
+mod traced;
 mod units;
 mod update;
 mod view;
@@ -27,3 +28,4 @@ mod invented;
 mod tests;
 
 pub use run::run;
+pub use traced::Traced;

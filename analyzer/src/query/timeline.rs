@@ -9,11 +9,20 @@
 //! Cells are aligned to multiples of the column's width in absolute time, so panning shifts cells
 //! and never re-buckets them.
 
+mod exact;
 mod grid;
 mod raster;
+mod sketch;
 
+pub use exact::exact;
 pub use grid::Grid;
 pub use raster::{Raster, cover};
+pub use sketch::sketch;
+
+use rtrace_format::Clock;
+
+use crate::model::{Thread, TickRange};
+use crate::trace::Trace;
 
 /// `Cell::call` of a cell that no call covers by half.
 pub const NO_CALL: u32 = u32::MAX;
@@ -167,4 +176,44 @@ impl Lane {
         }
         out
     }
+}
+
+/// A lane of a trace: a thread, and a fiber of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LaneOf {
+    /// Index of the thread.
+    pub thread: usize,
+    /// Its fiber; 0 is the thread's own stack.
+    pub fiber: u32,
+}
+
+impl LaneOf {
+    /// The thread, if there is such.
+    pub fn thread<'t>(&self, trace: &'t Trace) -> Option<&'t Thread> {
+        trace.threads.get(self.thread)
+    }
+}
+
+/// The lanes of a trace, by thread: its own stack, then the fibers that blocks begin on.
+pub fn lanes(trace: &Trace) -> Vec<LaneOf> {
+    let mut lanes = Vec::new();
+    for (thread, of) in trace.threads.iter().enumerate() {
+        let mut fibers: Vec<u32> = of.blocks.iter().map(|block| block.fiber).collect();
+        fibers.push(0);
+        fibers.sort_unstable();
+        fibers.dedup();
+        lanes.extend(fibers.into_iter().map(|fiber| LaneOf { thread, fiber }));
+    }
+    lanes
+}
+
+/// How many events the blocks hold that a range of ticks touches.
+pub fn events_within(thread: &Thread, range: TickRange) -> u64 {
+    let touched = thread.blocks.iter().filter(|b| b.base_tick < range.to && b.end_tick >= range.from);
+    touched.map(|block| block.events).sum()
+}
+
+/// The column edges of a grid in ticks: column `c` is `[edges[c], edges[c + 1])`.
+fn edges(grid: Grid, clock: &Clock) -> Vec<u64> {
+    (0..=i64::from(grid.cols)).map(|col| clock.tick_at(grid.edge(col))).collect()
 }

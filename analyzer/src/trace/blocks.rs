@@ -79,7 +79,7 @@ impl Trace {
     }
 
     /// The frames open at a block's start, in the ids of its file.
-    pub(super) fn keyframe(&self, block: &Block) -> Option<Keyframe> {
+    pub(crate) fn keyframe(&self, block: &Block) -> Option<Keyframe> {
         match &block.source {
             Source::Segment(segment) => Some(segment.keyframe.clone()),
             Source::Chunk(offset) => {

@@ -69,7 +69,7 @@ impl Invented {
             problems: 0,
             begin: 0,
             end,
-            tail: end - end / 4,
+            opening: (0, end),
             lanes: lanes.collect(),
             labels: Arc::new(labels.iter().enumerate().map(label).collect()),
         };
@@ -146,6 +146,8 @@ impl Invented {
             depth: call.depth,
             symbol: call.symbol,
             key: call.start as u64,
+            seen: call.start as u64,
+            moment: None,
             start: call.start,
             end: call.end,
             self_ns: Some((call.end - call.start - inside) as u64),

@@ -288,8 +288,12 @@ impl Model {
         };
         model.camera.resize(super::layout::Layout::of(&model).flame_cols());
         model.camera.whole();
+        let (from, to) = model.overview.opening;
+        if (from, to) != (model.overview.begin, model.overview.end) {
+            model.camera.fit(from, to);
+            model.caret = from;
+        }
         if model.overview.state == super::source::State::Dead {
-            model.camera.fit(model.overview.tail, model.overview.end);
             model.caret = model.overview.end - 1;
         }
         model

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+pub use crate::query::calls::Step;
 use crate::query::timeline::{Gap, Grid, Lane};
 
 use super::theme::Tint;
@@ -83,8 +84,9 @@ pub struct Overview {
     pub begin: i64,
     /// First nanosecond after the last.
     pub end: i64,
-    /// Where the last few hundred events begin: what a killed program is first shown by.
-    pub tail: i64,
+    /// What is shown first: of a killed program its last moment, of a flight recording what is
+    /// left of the history.
+    pub opening: (i64, i64),
     /// The lanes, in the order of the screen.
     pub lanes: Vec<LaneInfo>,
     /// By symbol id.
@@ -106,6 +108,10 @@ pub struct Selected {
     pub start: i64,
     /// When it ended, or the lane's last moment if it did not.
     pub end: i64,
+    /// The moment that was sought, where that is not its start: an exception within it.
+    pub moment: Option<i64>,
+    /// A tick at which it was seen to be open.
+    pub seen: u64,
     /// Time in it and not in calls that it made, where that was counted.
     pub self_ns: Option<u64>,
     /// Calls that it made itself, where they were counted.
@@ -133,25 +139,6 @@ pub enum Ended {
     Open,
     /// Its end was not recorded.
     Unknown,
-}
-
-/// A step from one call to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// To its caller.
-    Parent,
-    /// To the first call that it made.
-    FirstChild,
-    /// To the longest call that it made.
-    HeaviestChild,
-    /// To the call before it with the same parent.
-    PreviousSibling,
-    /// To the call after it with the same parent.
-    NextSibling,
-    /// To the call that began before it.
-    Previous,
-    /// To the call that began after it.
-    Next,
 }
 
 /// Which call is asked for.

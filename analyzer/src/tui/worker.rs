@@ -13,6 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::msg::{Answer, Msg};
 use super::source::{Find, LaneAsk, Source};
 
+/// One long question must not keep the short ones waiting, whatever the machine.
+const FEWEST_WORKERS: usize = 2;
 /// More threads than this gain nothing: the screen has few lanes at a time.
 const MOST_WORKERS: usize = 4;
 
@@ -133,7 +135,7 @@ impl Pool {
             source: Mutex::new(source),
         });
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        for _ in 0..cores.saturating_sub(1).clamp(1, MOST_WORKERS) {
+        for _ in 0..cores.saturating_sub(1).clamp(FEWEST_WORKERS, MOST_WORKERS) {
             let (shared, messages) = (Arc::clone(&shared), messages.clone());
             std::thread::spawn(move || work(&shared, &messages));
         }

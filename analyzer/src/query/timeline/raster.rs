@@ -86,7 +86,7 @@ impl Raster {
             return;
         }
         let Some(range) = self.columns(start, end) else { return };
-        self.deepest = self.deepest.max(depth.saturating_add(1));
+        self.reached(depth);
         for col in range {
             let share = cover(start, end, self.edges[col], self.edges[col + 1]);
             self.merge(depth, col, symbol, share, MANY);
@@ -108,6 +108,11 @@ impl Raster {
         for col in range {
             self.busy[col] += cover(start, end, self.edges[col], self.edges[col + 1]);
         }
+    }
+
+    /// A frame was entered at `depth`, whether or not it is drawn.
+    pub fn reached(&mut self, depth: u32) {
+        self.deepest = self.deepest.max(depth.saturating_add(1));
     }
 
     /// The finished cells; `to_ns` converts a time of the raster's unit.
@@ -134,7 +139,7 @@ impl Raster {
 
     fn add(&mut self, depth: u32, symbol: u32, start: u64, end: u64, flags: Flags, count: u32) {
         let Some(range) = self.columns(start, end) else { return };
-        self.deepest = self.deepest.max(depth.saturating_add(1));
+        self.reached(depth);
         let Some(row) = depth.checked_sub(self.depth) else { return };
         if row as usize >= self.rows.len() {
             return;

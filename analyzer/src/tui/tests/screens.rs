@@ -46,6 +46,7 @@ fn a_flight_recording_shows_where_history_begins() {
     source.calls.retain(|call| call.lane == 1 || call.end > 400 * ms);
     source.overview.overwritten = 51_204;
     source.overview.state = State::Dead;
+    source.overview.opening = (750 * ms, 1_000 * ms);
     let mut screen = Driven::new(source, (80, 24), TRUE);
     insta::assert_snapshot!("killed_at_its_last_moment", screen.text());
     screen.keys("0");

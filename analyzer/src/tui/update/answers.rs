@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use crate::query::timeline::Lane;
 use crate::tui::model::Model;
-use crate::tui::msg::{Answer, Effect};
+use crate::tui::msg::Answer;
 use crate::tui::source::{Find, Overview, Selected, State, Step};
 use crate::tui::worker::Slot;
 
 use super::{select, table};
 
-pub(super) fn answer(model: &mut Model, slot: Slot, answer: Answer, effects: &mut Vec<Effect>) {
+pub(super) fn answer(model: &mut Model, slot: Slot, answer: Answer) {
     match (answer, slot) {
         (Answer::Lane(cells), Slot::Lane(lane)) => lane_cells(model, lane, cells),
         (Answer::Density(density), _) => model.density = density,
@@ -19,7 +19,7 @@ pub(super) fn answer(model: &mut Model, slot: Slot, answer: Answer, effects: &mu
             table::arrange(model);
         }
         (Answer::Found(Some(call), find), _) => found(model, call, &find),
-        (Answer::Found(None, find), _) => not_found(model, &find, effects),
+        (Answer::Found(None, find), _) => not_found(model, &find),
         (Answer::Refreshed(Some(overview)), _) => refreshed(model, overview),
         _ => {}
     }
@@ -37,14 +37,15 @@ fn found(model: &mut Model, call: Selected, find: &Find) {
         let text = raised.clone();
         model.say(text);
     }
+    let caret = model.caret;
     select::found(model, call);
-    // A click shows where it was; other steps move the caret to the call.
-    if let Find::At { from, to, .. } = *find {
-        model.caret = model.caret.clamp(from, to - 1).max(model.caret.min(from));
+    // What was asked for by a place leaves the caret there; other steps take it along.
+    if matches!(find, Find::At { .. }) {
+        model.caret = caret;
     }
 }
 
-fn not_found(model: &mut Model, find: &Find, effects: &mut Vec<Effect>) {
+fn not_found(model: &mut Model, find: &Find) {
     let text = match find {
         Find::At { depth: 0, .. } => "nothing ran here",
         Find::At { .. } => "no call here",
@@ -67,7 +68,6 @@ fn not_found(model: &mut Model, find: &Find, effects: &mut Vec<Effect>) {
         model.selection = None;
     }
     model.say(text);
-    let _ = effects;
 }
 
 /// A live session went on: what was asked of the older state is asked again by `settle`, and the

@@ -108,16 +108,21 @@ pub(super) fn scroll_lanes(model: &mut Model, screens: i64) {
 
 /// A call was found: it is selected, and brought into sight.
 pub(super) fn found(model: &mut Model, call: Selected) {
-    let steps_in_time = model.camera.grid();
     model.view = View::Timeline;
     focus_lane(model, call.lane);
-    let visible = call.start < steps_in_time.end() && call.end > steps_in_time.start();
-    if !visible || call.start == call.end && steps_in_time.col_within(call.start).is_none() {
-        model.camera.reveal(call.start);
+    let grid = model.camera.grid();
+    let sought = call.moment.unwrap_or(call.start);
+    let touches = call.start < grid.end() && call.end.max(call.start + 1) > grid.start();
+    let visible = match call.moment {
+        Some(moment) => grid.col_within(moment).is_some(),
+        None => touches,
+    };
+    if !visible {
+        model.camera.reveal(sought);
         super::camera::held(model);
     }
     let grid = model.camera.grid();
-    model.caret = call.start.clamp(grid.start(), grid.end() - 1);
+    model.caret = sought.clamp(grid.start(), grid.end() - 1);
     show_depth(model, call.lane, call.depth);
     model.selection = Some(call);
 }

@@ -1,0 +1,390 @@
+//! The source that is a trace.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rtrace_format::SymbolKind;
+use rtrace_format::summary::Spans;
+
+use crate::escape;
+use crate::model::{End, Missing, SymbolId, Thread, TickRange};
+use crate::query::calls::{self, Call, CallAt, CallEnd};
+use crate::query::report::report;
+use crate::query::timeline::{self, Gap, GapKind, Lane, LaneOf};
+use crate::trace::{Selection, Trace};
+
+use super::source::{
+    Density, Ended, Find, FunctionRow, Functions, Label, LaneAsk, LaneInfo, Overview, Selected,
+    Source, State,
+};
+use super::theme::Tint;
+use super::worker::Ticket;
+
+/// Up to so many events are decoded for a lane's cells before anything is shown.
+const AT_ONCE: u64 = 2_000_000;
+/// Beyond so many the summaries' picture is left as it is.
+const AT_ALL: u64 = 40_000_000;
+/// How many events of the function table are counted between two looks at the ticket.
+const PORTION: u64 = 1_000_000;
+/// How many events the first screen of a killed program holds, about.
+const LAST_EVENTS: u64 = 300;
+
+/// A trace as the screens see it.
+pub struct Traced {
+    trace: Trace,
+    lanes: Vec<LaneOf>,
+    labels: Arc<Vec<Label>>,
+}
+
+impl Traced {
+    /// The source of an open trace.
+    pub fn new(trace: Trace) -> Traced {
+        let lanes = timeline::lanes(&trace);
+        let labels = Arc::new(trace.symbols.iter().map(|(_, symbol)| label(symbol)).collect());
+        Traced { trace, lanes, labels }
+    }
+
+    fn ns(&self, tick: u64) -> i64 {
+        self.trace.clock.ns(tick)
+    }
+
+    fn ticks(&self, from: i64, to: i64) -> TickRange {
+        TickRange { from: self.trace.clock.tick_at(from), to: self.trace.clock.tick_at(to) }
+    }
+
+    fn state(&self) -> State {
+        let any = |end| self.trace.processes.iter().any(|process| process.end == end);
+        if any(End::Running) {
+            State::Live
+        } else if any(End::Killed) {
+            State::Dead
+        } else if any(End::Unknown) {
+            State::Unknown
+        } else {
+            State::Finished
+        }
+    }
+
+    fn lane_info(&self, of: LaneOf) -> Option<LaneInfo> {
+        let thread = of.thread(&self.trace)?;
+        let missing = |wanted: fn(&Missing) -> bool| -> u64 {
+            let gaps = thread.blocks.iter().filter_map(|block| block.gap).chain(thread.tail);
+            gaps.filter(|gap| wanted(&gap.why)).map(|gap| gap.count).sum()
+        };
+        let mut name = escape::text(&thread.name).into_owned();
+        if name.is_empty() {
+            name = format!("thread {}", thread.tid);
+        }
+        if of.fiber != 0 {
+            name = format!("{name} fiber {}", of.fiber);
+        }
+        let first = thread.blocks.first().map_or(thread.born_tick, |block| block.base_tick);
+        Some(LaneInfo {
+            serial: thread.serial,
+            pid: self.trace.process_of(thread).pid,
+            name,
+            events: thread.blocks.iter().map(|block| block.events).sum(),
+            lost: missing(|why| matches!(why, Missing::Lost(_))),
+            overwritten: missing(|why| matches!(why, Missing::Overwritten)),
+            range: (self.ns(first), self.ns(self.trace.lane_end(thread))),
+            deepest: 0,
+            gaps: self.gaps(thread),
+        })
+    }
+
+    fn gaps(&self, thread: &Thread) -> Vec<Gap> {
+        let mut gaps = vec![Gap {
+            start: i64::MIN,
+            end: self.ns(thread.born_tick),
+            kind: GapKind::NotBegun,
+            events: 0,
+        }];
+        for gap in thread.blocks.iter().filter_map(|block| block.gap).chain(thread.tail) {
+            let kind = match gap.why {
+                Missing::Overwritten => GapKind::Overwritten,
+                Missing::Lost(_) => GapKind::Lost,
+            };
+            let (start, end) = (self.ns(gap.from_tick), self.ns(gap.to_tick));
+            gaps.push(Gap { start, end: end.max(start + 1), kind, events: gap.count });
+        }
+        if let Some(end) = thread.end_tick {
+            gaps.push(Gap {
+                start: self.ns(end),
+                end: i64::MAX,
+                kind: GapKind::Ended,
+                events: 0,
+            });
+        }
+        gaps
+    }
+
+    /// What is shown first.
+    fn opening(&self, begin: i64, end: i64) -> (i64, i64) {
+        let threads = || self.trace.threads.iter();
+        if self.state() == State::Dead {
+            let from = threads().filter_map(last_events).max().map_or(begin, |tick| self.ns(tick));
+            // What follows the last event belongs to the moment: how long it hung, or nothing.
+            return (from.max(begin), end);
+        }
+        let overwritten = threads()
+            .filter_map(|thread| thread.blocks.first())
+            .filter(|block| block.gap.is_some_and(|gap| gap.why == Missing::Overwritten))
+            .map(|block| block.base_tick);
+        match overwritten.min() {
+            Some(tick) => {
+                let from = self.ns(tick);
+                (from.saturating_sub((end - from) / 20).max(begin), end)
+            }
+            None => (begin, end),
+        }
+    }
+
+    fn selected(&self, call: Call, lane: usize) -> Selected {
+        let frame = call.at.frame;
+        let ended = match call.end {
+            CallEnd::Returned(_) => Ended::Returned,
+            CallEnd::Unwound(_) => Ended::Unwound,
+            CallEnd::Yielded(_) => Ended::Yielded,
+            CallEnd::Open(_) => Ended::Open,
+            CallEnd::Unknown(_) => Ended::Unknown,
+        };
+        Selected {
+            lane,
+            depth: call.at.depth,
+            symbol: frame.id(),
+            key: frame.tick,
+            start: self.ns(frame.tick),
+            end: self.ns(call.end.tick().max(frame.tick)),
+            moment: None,
+            seen: call.at.seen,
+            self_ns: call.self_ticks.map(|ticks| self.trace.clock.duration_ns(ticks)),
+            children: call.children,
+            began_before: frame.began_before(),
+            ended,
+            callers: call.callers,
+            raised: None,
+        }
+    }
+
+    /// The place of a selected call.
+    fn place(&self, call: &Selected) -> Option<CallAt> {
+        let flags = if call.began_before { rtrace_format::frame::BEGAN_BEFORE } else { 0 };
+        let frame = rtrace_format::Frame::new(call.symbol, flags, call.key);
+        let lane = *self.lanes.get(call.lane)?;
+        Some(CallAt { lane, depth: call.depth, frame, seen: call.seen })
+    }
+
+    fn exception(&self, ns: i64, forward: bool, cancelled: &dyn Fn() -> bool) -> Option<Selected> {
+        let tick = self.trace.clock.tick_at(if forward { ns.saturating_add(1) } else { ns });
+        // `tick_at` rounds up: the moments after `ns` begin at that tick, those before it end there.
+        let tick = if forward { tick.saturating_sub(1) } else { tick };
+        let raised = calls::exception(&self.trace, &self.lanes, tick, forward, cancelled)?;
+        let lane = self.lanes.iter().position(|&lane| lane == raised.call.lane)?;
+        let call = calls::describe(&self.trace, raised.call, cancelled)?;
+        let mut selected = self.selected(call, lane);
+        selected.moment = Some(self.ns(raised.tick));
+        let name = self.labels.get(selected.symbol as usize).map_or("", |label| &label.name);
+        selected.raised = Some(match raised.what {
+            Some((kind, message)) if message.is_empty() => self.trace.symbols.name(kind).into_owned(),
+            Some((kind, message)) => {
+                format!("{}: {}", self.trace.symbols.name(kind), escape::text(&message))
+            }
+            None => format!("{name} was left by an exception"),
+        });
+        Some(selected)
+    }
+}
+
+/// The tick from which a thread's last few hundred events count.
+fn last_events(thread: &Thread) -> Option<u64> {
+    let block = thread.blocks.last()?;
+    let ticks = block.end_tick - block.base_tick;
+    let share = u128::from(ticks) * u128::from(LAST_EVENTS.min(block.events));
+    let back = share / u128::from(block.events.max(1));
+    Some(block.end_tick - back as u64)
+}
+
+fn label(symbol: &rtrace_format::Symbol) -> Label {
+    let c = symbol.kind == SymbolKind::C;
+    let file = escape::text(&symbol.file);
+    let place = if c || file.is_empty() { String::new() } else { format!("{file}:{}", symbol.first_line) };
+    Label {
+        name: escape::text(&symbol.qualname).into_owned(),
+        module: escape::text(&symbol.module).into_owned(),
+        place,
+        tint: Tint::of(&symbol.module, &symbol.qualname, c),
+        c,
+    }
+}
+
+impl Source for Traced {
+    fn overview(&self) -> Overview {
+        let trace = &self.trace;
+        let lanes: Vec<LaneInfo> = self.lanes.iter().filter_map(|&of| self.lane_info(of)).collect();
+        let own = || self.lanes.iter().zip(&lanes).filter(|(of, _)| of.fiber == 0).map(|(_, l)| l);
+        let born = trace.threads.iter().map(|thread| self.ns(thread.born_tick));
+        let begin = born.min().unwrap_or(0).max(0);
+        let end = self.ns(trace.last_tick).saturating_add(1).max(begin + 1);
+        let without_ring: u64 = trace.processes.iter().map(|p| p.lost_without_ring).sum();
+        let file = trace.path.file_name().unwrap_or(trace.path.as_os_str());
+        Overview {
+            file: escape::text(file.as_encoded_bytes()).into_owned(),
+            state: self.state(),
+            processes: trace.processes.len(),
+            events: own().map(|lane| lane.events).sum(),
+            lost: own().map(|lane| lane.lost).sum::<u64>() + without_ring,
+            overwritten: own().map(|lane| lane.overwritten).sum(),
+            problems: trace.problems.len(),
+            begin,
+            end,
+            opening: self.opening(begin, end),
+            labels: Arc::clone(&self.labels),
+            lanes,
+        }
+    }
+
+    fn lane(&self, ask: LaneAsk, ticket: &Ticket, emit: &mut dyn FnMut(Lane)) {
+        let Some(&of) = self.lanes.get(ask.lane) else { return };
+        let Some(thread) = of.thread(&self.trace) else { return };
+        let LaneAsk { grid, depth, rows, .. } = ask;
+        let cancelled = || ticket.cancelled();
+        let range = self.ticks(grid.start(), grid.end());
+        let events = timeline::events_within(thread, range);
+        if events > AT_ONCE {
+            let sketch = timeline::sketch(&self.trace, of, grid, depth, rows, &cancelled);
+            let Some(sketch) = sketch else { return };
+            emit(sketch);
+        }
+        if events <= AT_ALL {
+            let exact = timeline::exact(&self.trace, of, grid, depth, rows, &cancelled);
+            if let Some(exact) = exact {
+                emit(exact);
+            }
+        }
+    }
+
+    fn density(&self, cols: u16, ticket: &Ticket) -> Vec<Density> {
+        let mut out = vec![Density::default(); usize::from(cols)];
+        let overview = self.overview();
+        let (begin, span) = (overview.begin, i128::from(overview.end - overview.begin).max(1));
+        let last = out.len().saturating_sub(1);
+        let column = |tick: u64| {
+            let ns = i128::from(self.ns(tick) - begin).max(0);
+            ((ns * i128::from(cols) / span) as usize).min(last)
+        };
+        for thread in &self.trace.threads {
+            for block in &thread.blocks {
+                if out.is_empty() || ticket.cancelled() {
+                    return out;
+                }
+                // A block's events are taken to be spread evenly over its time.
+                let (from, to) = (column(block.base_tick), column(block.end_tick));
+                let each = block.events / (to - from + 1) as u64;
+                for density in &mut out[from..=to] {
+                    density.events += each;
+                }
+                out[to].events += block.events - each * (to - from + 1) as u64;
+            }
+        }
+        out
+    }
+
+    fn functions(&self, from: i64, to: i64, ticket: &Ticket) -> Option<Functions> {
+        let range = self.ticks(from, to);
+        let mut sums: HashMap<SymbolId, Sum> = HashMap::new();
+        let mut complete = true;
+        let portions: Vec<(usize, TickRange)> = (0..self.trace.threads.len())
+            .flat_map(|thread| portions(&self.trace.threads[thread], thread, range))
+            .collect();
+        for (done, &(thread, range)) in portions.iter().enumerate() {
+            if ticket.cancelled() {
+                return None;
+            }
+            let mut selection = Selection::everything(&self.trace);
+            selection.threads = vec![thread];
+            selection.all_threads = self.trace.threads.len() == 1;
+            selection.range = range;
+            let part = report(&self.trace, &selection);
+            complete &= part.complete;
+            for function in part.functions {
+                let sum = sums.entry(function.symbol).or_default();
+                sum.calls += function.calls;
+                sum.own += function.self_ticks;
+                sum.total += function.total_ticks;
+                if let Some(spans) = &function.spans {
+                    sum.spans.merge(&spans.sums);
+                }
+            }
+            if portions.len() > 4 {
+                ticket.progress(done as u64 + 1, portions.len() as u64);
+            }
+        }
+        let ns = |ticks| self.trace.clock.duration_ns(ticks);
+        let rows = sums.into_iter().map(|(symbol, sum)| FunctionRow {
+            symbol,
+            calls: sum.calls,
+            self_ns: ns(sum.own),
+            total_ns: ns(sum.total),
+            p50_ns: sum.spans.quantile(500).map(ns),
+            p99_ns: sum.spans.quantile(990).map(ns),
+            max_ns: (sum.spans.count > 0).then(|| ns(sum.spans.max)),
+        });
+        Some(Functions { range: (from, to), rows: rows.collect(), complete })
+    }
+
+    fn find(&self, find: &Find, ticket: &Ticket) -> Option<Selected> {
+        let cancelled = || ticket.cancelled();
+        let trace = &self.trace;
+        let lane_of = |lane: usize| self.lanes.get(lane).copied();
+        let at = match find {
+            Find::At { lane, from, to, depth } => {
+                calls::at(trace, lane_of(*lane)?, self.ticks(*from, *to), *depth, &cancelled)
+            }
+            Find::Step { from, step } => calls::step(trace, self.place(from)?, *step, &cancelled),
+            Find::Last { lane } => calls::last(trace, lane_of(*lane)?, &cancelled),
+            Find::Longest { symbol, from, to } => {
+                let range = self.ticks(*from, *to);
+                calls::longest(trace, &self.lanes, *symbol, range, &cancelled)
+            }
+            Find::Match { symbols, ns, forward } => {
+                let tick = trace.clock.tick_at(ns.saturating_add(i64::from(*forward)));
+                let tick = if *forward { tick.saturating_sub(1) } else { tick };
+                calls::matching(trace, &self.lanes, symbols, tick, *forward, &cancelled)
+            }
+            Find::Exception { ns, forward } => return self.exception(*ns, *forward, &cancelled),
+        }?;
+        let lane = self.lanes.iter().position(|&lane| lane == at.lane)?;
+        Some(self.selected(calls::describe(trace, at, &cancelled)?, lane))
+    }
+
+    fn refresh(&self, _: &Ticket) -> Option<Arc<dyn Source>> {
+        // A session that cannot be read at this moment stays as it was last seen.
+        let trace = Trace::open(&self.trace.path).ok()?;
+        Some(Arc::new(Traced::new(trace)))
+    }
+}
+
+#[derive(Default)]
+struct Sum {
+    calls: u64,
+    own: u64,
+    total: u64,
+    spans: Spans,
+}
+
+/// Cuts a range into parts of about a million events of one thread each.
+fn portions(thread: &Thread, index: usize, range: TickRange) -> Vec<(usize, TickRange)> {
+    let mut portions = Vec::new();
+    let mut from = range.from;
+    let mut events = 0;
+    for block in thread.blocks.iter().filter(|b| b.base_tick < range.to && b.end_tick >= range.from) {
+        if events >= PORTION && block.base_tick > from {
+            portions.push((index, TickRange { from, to: block.base_tick }));
+            from = block.base_tick;
+            events = 0;
+        }
+        events += block.events;
+    }
+    portions.push((index, TickRange { from, to: range.to }));
+    portions
+}
