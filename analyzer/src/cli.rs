@@ -93,7 +93,8 @@ fn view(path: &Path, filter: &FilterArguments) -> Result<ExitCode> {
     let trace = open(path, filter)?;
     let filter = filter.resolve()?;
     if io::stdout().is_terminal() && io::stdin().is_terminal() {
-        // The screen is not there yet.
+        crate::tui::show(trace)?;
+        return Ok(ExitCode::SUCCESS);
     }
     report::run(&trace, &filter, Sort::default(), false)
 }

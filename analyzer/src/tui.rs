@@ -27,5 +27,16 @@ mod invented;
 #[cfg(test)]
 mod tests;
 
-pub use run::run;
-pub use traced::Traced;
+use std::io;
+use std::sync::Arc;
+
+use crate::trace::Trace;
+
+/// Shows a trace until the user leaves. Standard input and output must be a terminal.
+///
+/// # Errors
+///
+/// What the terminal answers.
+pub fn show(trace: Trace) -> io::Result<()> {
+    run::run(Arc::new(traced::Traced::new(trace)))
+}
