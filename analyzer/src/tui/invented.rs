@@ -39,7 +39,6 @@ impl Invented {
             events: 2 * calls.iter().filter(|call| call.lane == lane).count() as u64,
             lost: 0,
             overwritten: 0,
-            range: (0, end),
             deepest: calls
                 .iter()
                 .filter(|c| c.lane == lane)

@@ -258,7 +258,7 @@ impl Model {
             theme: Theme::new(caps),
             view: View::Timeline,
             overlays: Vec::new(),
-            caret: overview.begin,
+            caret: overview.begin + (overview.end - overview.begin) / 2,
             camera,
             lane: 0,
             top_lane: 0,
@@ -291,7 +291,7 @@ impl Model {
         let (from, to) = model.overview.opening;
         if (from, to) != (model.overview.begin, model.overview.end) {
             model.camera.fit(from, to);
-            model.caret = from;
+            model.caret = from + (to - from) / 2;
         }
         if model.overview.state == super::source::State::Dead {
             model.caret = model.overview.end - 1;

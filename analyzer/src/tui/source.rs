@@ -55,8 +55,6 @@ pub struct LaneInfo {
     pub lost: u64,
     /// Events that a flight ring overwrote.
     pub overwritten: u64,
-    /// First and last nanosecond of which there are records.
-    pub range: (i64, i64),
     /// Greatest number of frames open at once; 0 where it is not known without decoding.
     pub deepest: u32,
     /// Where there is no history, in order of time.

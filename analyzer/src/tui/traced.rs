@@ -78,7 +78,6 @@ impl Traced {
         if of.fiber != 0 {
             name = format!("{name} fiber {}", of.fiber);
         }
-        let first = thread.blocks.first().map_or(thread.born_tick, |block| block.base_tick);
         Some(LaneInfo {
             serial: thread.serial,
             pid: self.trace.process_of(thread).pid,
@@ -86,7 +85,6 @@ impl Traced {
             events: thread.blocks.iter().map(|block| block.events).sum(),
             lost: missing(|why| matches!(why, Missing::Lost(_))),
             overwritten: missing(|why| matches!(why, Missing::Overwritten)),
-            range: (self.ns(first), self.ns(self.trace.lane_end(thread))),
             deepest: 0,
             gaps: self.gaps(thread),
         })

@@ -16,6 +16,9 @@ use super::msg::{Effect, Msg};
 use super::source::{Find, LaneAsk, State, Step};
 use super::worker::{Job, Slot};
 
+/// Rows that are asked for beyond those on the screen.
+const ROWS_AROUND: u32 = 40;
+
 /// Changes the model as a message demands, and says what is to be done.
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
     let mut effects = Vec::new();
@@ -83,12 +86,23 @@ fn settle(model: &mut Model, effects: &mut Vec<Effect>) {
     model.camera.resize(layout.flame_cols());
     let version = model.version;
     for place in &layout.lanes {
-        let (grid, depth) = (model.camera.grid(), place.depth);
-        let wanted = LaneAsk { lane: place.lane, grid, depth, rows: u32::from(place.rows) };
-        if model.asked.lanes.get(&place.lane) != Some(&(wanted, version)) {
-            model.asked.lanes.insert(place.lane, (wanted, version));
-            ask(model, Job::Lane(wanted), effects);
+        let grid = model.camera.grid();
+        let asked = model.asked.lanes.get(&place.lane);
+        let covers = |asked: &LaneAsk| {
+            asked.grid == grid
+                && asked.depth <= place.depth
+                && asked.depth + asked.rows >= place.depth + u32::from(place.rows)
+        };
+        if asked.is_some_and(|(asked, of)| *of == version && covers(asked)) {
+            continue;
         }
+        // More rows than are shown: until it was seen how deep the lane is, the layout gives it
+        // too few, and rows cost little beside the replay.
+        let depth = place.depth.saturating_sub(ROWS_AROUND / 4);
+        let rows = place.depth - depth + u32::from(place.rows) + ROWS_AROUND;
+        let wanted = LaneAsk { lane: place.lane, grid, depth, rows };
+        model.asked.lanes.insert(place.lane, (wanted, version));
+        ask(model, Job::Lane(wanted), effects);
     }
     let cols = layout.minimap.width;
     if layout.minimap.height > 0 && model.asked.density != Some((cols, version)) {

@@ -151,7 +151,12 @@ impl Pool {
             running.store(true, Ordering::Relaxed);
         }
         let cancelled = Arc::new(AtomicBool::new(false));
-        queue.waiting.push_back(Queued { job, generation, cancelled });
+        let queued = Queued { job, generation, cancelled };
+        // Lanes may be many and long; what a hand has just asked for goes before them.
+        match slot {
+            Slot::Lane(_) => queue.waiting.push_back(queued),
+            _ => queue.waiting.push_front(queued),
+        }
         drop(queue);
         self.shared.wake.notify_one();
     }

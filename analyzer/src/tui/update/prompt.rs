@@ -99,7 +99,8 @@ fn accept(model: &mut Model, effects: &mut Vec<Effect>) {
             } else if count == 0 {
                 model.alarm(format!("no function matches {}", model.search.text));
             } else if model.view == View::Functions {
-                model.say(format!("{count} functions match; n and N go through them"));
+                let what = if count == 1 { "function matches" } else { "functions match" };
+                model.say(format!("{count} {what}"));
             } else {
                 select::hit(model, true, effects);
             }

@@ -115,7 +115,8 @@ fn facts(model: &Model, call: &Selected, area: Rect, y: u16, buf: &mut Buffer) {
         facts.push("began before the recording".to_owned());
     }
     if let Some(children) = call.children {
-        facts.push(format!("{} calls made", units::count(children)));
+        let plural = if children == 1 { "call" } else { "calls" };
+        facts.push(format!("{} {plural} made", units::count(children)));
     }
     let (ended, style) = match call.ended {
         Ended::Returned => ("returned", theme.dim()),
@@ -129,7 +130,7 @@ fn facts(model: &Model, call: &Selected, area: Rect, y: u16, buf: &mut Buffer) {
     let x = paint::text(buf, area, x, y, ended, style);
     if let Some(raised) = &call.raised {
         let room = usize::from(area.right().saturating_sub(x + 3));
-        let raised = text::fit(raised, room, theme.ascii());
+        let raised = text::fit(&format!("raised {raised}"), room, theme.ascii());
         paint::text(buf, area, x + 3, y, &raised, theme.alarm());
     }
 }

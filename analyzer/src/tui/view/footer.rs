@@ -70,7 +70,10 @@ fn typed(model: &Model, ask: Ask, input: &str, area: Rect, buf: &mut Buffer) -> 
     let (mark, after) = match ask {
         Ask::Search if model.search.error.is_some() => ("/", "not a regular expression".to_owned()),
         Ask::Search if input.is_empty() => ("/", "a regex of function names".to_owned()),
-        Ask::Search => ("/", format!("{} functions", model.search.symbols.len())),
+        Ask::Search => {
+            let found = model.search.symbols.len();
+            ("/", format!("{found} function{}", if found == 1 { "" } else { "s" }))
+        }
         Ask::Goto => ("go to: ", "12.5s  +3ms  50%".to_owned()),
     };
     paint::clear(buf, area, ratatui::style::Style::new());

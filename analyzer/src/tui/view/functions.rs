@@ -107,7 +107,8 @@ fn title(model: &Model, area: Rect, buf: &mut Buffer) {
     let range = if whole { " the whole trace".to_owned() } else { range };
     let mut line = range;
     if model.table.functions.is_some() {
-        line = format!("{line}   {} functions", model.table.shown.len());
+        let shown = model.table.shown.len();
+        line = format!("{line}   {shown} function{}", if shown == 1 { "" } else { "s" });
     }
     let x = paint::text(buf, area, area.x, area.y, &line, theme.strong());
     let incomplete = model.table.functions.as_ref().is_some_and(|f| !f.complete);

@@ -12,7 +12,7 @@ use super::paint;
 /// Width of the column of keys.
 const KEYS: usize = 12;
 /// A column of help is as wide as its longest line, keys included.
-const COLUMN: usize = 50;
+const COLUMN: usize = 47;
 
 /// The lines of help: heads, and keys with what they do.
 pub fn lines(view: View, size: (u16, u16)) -> Vec<(String, String)> {
@@ -31,7 +31,7 @@ pub fn lines(view: View, size: (u16, u16)) -> Vec<(String, String)> {
             global.push((act.to_owned(), what.to_owned()));
         }
     }
-    if usize::from(size.0) >= 2 * COLUMN + 6 {
+    if usize::from(size.0) >= 2 * COLUMN + 4 {
         // Side by side: told apart by a tab, which no key or text holds.
         let rows = own.len().max(global.len());
         own.resize(rows, (String::new(), String::new()));

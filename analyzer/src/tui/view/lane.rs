@@ -123,15 +123,25 @@ impl Painter<'_> {
             } else if let Some(call) = self.lane.calls.get(cell.call as usize) {
                 self.call(row, depth, call, col, end, buf);
             }
-            for at in col..end {
-                if self.lane.cell(depth, at).exception {
-                    let (glyph, style) =
-                        (self.model.theme.exception_glyph(), self.model.theme.exception());
-                    self.put(row, at, glyph, style, buf);
-                }
+            for at in (col..end).filter(|&at| self.lane.cell(depth, at).exception) {
+                self.exception(row, at, buf);
             }
             col = end;
         }
+    }
+
+    /// Marks a cell where an exception passed: in red, by its sign where no name stands.
+    fn exception(&self, row: u16, col: usize, buf: &mut Buffer) {
+        let theme = &self.model.theme;
+        let (x, y) = (self.flame.x + col as u16, self.y(row));
+        let Some(cell) = buf.cell((x, y)) else { return };
+        let bare = [" ", theme.merged_glyph(), theme.fill_glyph(), theme.edge_glyph()];
+        let glyph = if bare.contains(&cell.symbol()) {
+            theme.exception_glyph().to_owned()
+        } else {
+            cell.symbol().to_owned()
+        };
+        paint::cell(buf, self.flame, x, y, &glyph, theme.exception());
     }
 
     fn put(&self, row: u16, col: usize, glyph: &str, style: Style, buf: &mut Buffer) {
