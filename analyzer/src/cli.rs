@@ -91,12 +91,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// `rtrace-view TRACE`: the terminal UI on a terminal, the report elsewhere.
 fn view(path: &Path, filter: &FilterArguments) -> Result<ExitCode> {
     let trace = open(path, filter)?;
-    let filter = filter.resolve()?;
     if io::stdout().is_terminal() && io::stdin().is_terminal() {
-        crate::tui::show(trace)?;
+        crate::tui::show(trace, OpenOptions { session: filter.session.clone() })?;
         return Ok(ExitCode::SUCCESS);
     }
-    report::run(&trace, &filter, Sort::default(), false)
+    report::run(&trace, &filter.resolve()?, Sort::default(), false)
 }
 
 fn open(path: &Path, filter: &FilterArguments) -> Result<Trace> {

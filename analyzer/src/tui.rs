@@ -30,13 +30,13 @@ mod tests;
 use std::io;
 use std::sync::Arc;
 
-use crate::trace::Trace;
+use crate::trace::{OpenOptions, Trace};
 
-/// Shows a trace until the user leaves. Standard input and output must be a terminal.
+/// Shows a trace, opened with `options`, until the user leaves. Standard input and output must be a terminal.
 ///
 /// # Errors
 ///
 /// What the terminal answers.
-pub fn show(trace: Trace) -> io::Result<()> {
-    run::run(Arc::new(traced::Traced::new(trace)))
+pub fn show(trace: Trace, options: OpenOptions) -> io::Result<()> {
+    run::run(Arc::new(traced::Traced::new(trace, options)))
 }

@@ -156,7 +156,8 @@ fn backwards(thread: &Thread, tick: u64) -> impl Iterator<Item = TickRange> + '_
         let next = thread.blocks.get(index + 1).map_or(u64::MAX, |block| block.base_tick);
         next.min(tick.saturating_add(1))
     };
-    let range = move |index: usize| TickRange { from: thread.blocks[index].base_tick, to: to(index) };
+    let range =
+        move |index: usize| TickRange { from: thread.blocks[index].base_tick, to: to(index) };
     (0..after).rev().map(range)
 }
 

@@ -209,7 +209,8 @@ pub fn lanes(trace: &Trace) -> Vec<LaneOf> {
 
 /// How many events the blocks hold that a range of ticks touches.
 pub fn events_within(thread: &Thread, range: TickRange) -> u64 {
-    let touched = thread.blocks.iter().filter(|b| b.base_tick < range.to && b.end_tick >= range.from);
+    let touched =
+        thread.blocks.iter().filter(|b| b.base_tick < range.to && b.end_tick >= range.from);
     touched.map(|block| block.events).sum()
 }
 

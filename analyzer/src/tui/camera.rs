@@ -119,14 +119,14 @@ impl Camera {
     }
 
     /// Brings the trace's end to the right edge, at the same zoom.
-    pub fn to_end(&mut self) {
+    pub fn go_to_end(&mut self) {
         let last = (self.end - 1).div_euclid(self.grid.npc) + 1;
         self.grid.first = last + self.margin().min(1) - i64::from(self.grid.cols);
         self.clamp();
     }
 
     /// Brings the trace's begin to the left edge, at the same zoom.
-    pub fn to_begin(&mut self) {
+    pub fn go_to_begin(&mut self) {
         self.grid.first = self.begin.div_euclid(self.grid.npc);
         self.clamp();
     }
@@ -157,7 +157,8 @@ impl Camera {
     fn widest(&self) -> i64 {
         let cols = i64::from(self.grid.cols);
         let whole = ((self.end - self.begin) / cols).saturating_add(1);
-        whole + whole / MARGIN_DIVISOR + 1
+        // A column more, since columns are aligned to time and not to the trace's beginning.
+        whole.saturating_add(whole / MARGIN_DIVISOR).saturating_add(whole / cols + 1)
     }
 
     fn margin(&self) -> i64 {
@@ -234,8 +235,8 @@ mod tests {
                     Move::Fit(a, b) => camera.fit(a, b),
                     Move::Resize(to) => camera.resize(to),
                     Move::Whole => camera.whole(),
-                    Move::End => camera.to_end(),
-                    Move::Begin => camera.to_begin(),
+                    Move::End => camera.go_to_end(),
+                    Move::Begin => camera.go_to_begin(),
                     Move::Rebound(by) => camera.rebound(begin, begin + by),
                 }
                 let (from, to) = camera.bounds();
@@ -254,9 +255,9 @@ mod tests {
         fn whole_shows_all(begin in 0_i64..1 << 40, length in 1_i64..1 << 50, cols in 1_u16..300) {
             let camera = Camera::new(begin, begin + length, cols);
             prop_assert!(camera.shows_all(), "{:?}", camera);
-            // And wastes little: a column or two, or what a nanosecond per column makes.
+            // And wastes little: a few columns, or what whole nanoseconds per column make.
             let used = length / camera.grid().npc;
-            prop_assert!(camera.grid().npc <= 2 || used + 3 >= i64::from(cols) * 8 / 10, "{:?}", camera);
+            prop_assert!(cols < 16 || camera.grid().npc <= 10 || used + 3 >= i64::from(cols) * 8 / 10, "{:?}", camera);
         }
     }
 

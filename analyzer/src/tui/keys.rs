@@ -89,7 +89,7 @@ const fn code(code: KeyCode) -> Key {
 impl Key {
     /// The key as help prints it.
     pub fn label(self) -> String {
-        let name = match self.code {
+        match self.code {
             KeyCode::Char(' ') => "Space".to_owned(),
             KeyCode::Char(c) if self.control => format!("Ctrl-{c}"),
             KeyCode::Char(c) => c.to_string(),
@@ -100,8 +100,7 @@ impl Key {
             KeyCode::Up => "Up".to_owned(),
             KeyCode::Down => "Down".to_owned(),
             other => format!("{other:?}"),
-        };
-        name
+        }
     }
 
     fn is(self, event: &KeyEvent) -> bool {

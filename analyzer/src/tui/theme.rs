@@ -127,6 +127,12 @@ impl Theme {
         }
     }
 
+    /// An exception that was raised within a call, on the call's own colour.
+    pub fn passed(&self) -> Style {
+        let style = Style::new().add_modifier(Modifier::BOLD);
+        if self.has_color() { style.fg(self.rgb((160, 0, 24), Color::Red)) } else { style }
+    }
+
     /// Losses and failures in text.
     pub fn alarm(&self) -> Style {
         Style::new().fg(self.rgb((240, 90, 90), Color::Red)).add_modifier(Modifier::BOLD)
@@ -192,6 +198,11 @@ impl Theme {
     /// The glyph of an exception.
     pub fn exception_glyph(&self) -> &'static str {
         self.pick("✗", "!")
+    }
+
+    /// The glyph of merged calls among which an exception passed: red tells it, or else the sign.
+    pub fn merged_exception_glyph(&self) -> &'static str {
+        if self.has_color() { self.merged_glyph() } else { self.exception_glyph() }
     }
 
     /// The first cell of a call's bar.

@@ -11,7 +11,7 @@ use crate::model::{End, Missing, SymbolId, Thread, TickRange};
 use crate::query::calls::{self, Call, CallAt, CallEnd};
 use crate::query::report::report;
 use crate::query::timeline::{self, Gap, GapKind, Lane, LaneOf};
-use crate::trace::{Selection, Trace};
+use crate::trace::{OpenOptions, Selection, Trace};
 
 use super::source::{
     Density, Ended, Find, FunctionRow, Functions, Label, LaneAsk, LaneInfo, Overview, Selected,
@@ -32,16 +32,17 @@ const LAST_EVENTS: u64 = 300;
 /// A trace as the screens see it.
 pub struct Traced {
     trace: Trace,
+    options: OpenOptions,
     lanes: Vec<LaneOf>,
     labels: Arc<Vec<Label>>,
 }
 
 impl Traced {
-    /// The source of an open trace.
-    pub fn new(trace: Trace) -> Traced {
+    /// The source of a trace that was opened with `options`.
+    pub fn new(trace: Trace, options: OpenOptions) -> Traced {
         let lanes = timeline::lanes(&trace);
         let labels = Arc::new(trace.symbols.iter().map(|(_, symbol)| label(symbol)).collect());
-        Traced { trace, lanes, labels }
+        Traced { trace, options, lanes, labels }
     }
 
     fn ns(&self, tick: u64) -> i64 {
@@ -68,8 +69,7 @@ impl Traced {
     fn lane_info(&self, of: LaneOf) -> Option<LaneInfo> {
         let thread = of.thread(&self.trace)?;
         let missing = |wanted: fn(&Missing) -> bool| -> u64 {
-            let gaps = thread.blocks.iter().filter_map(|block| block.gap).chain(thread.tail);
-            gaps.filter(|gap| wanted(&gap.why)).map(|gap| gap.count).sum()
+            thread.gaps().filter(|gap| wanted(&gap.why)).map(|gap| gap.count).sum()
         };
         let mut name = escape::text(&thread.name).into_owned();
         if name.is_empty() {
@@ -97,7 +97,7 @@ impl Traced {
             kind: GapKind::NotBegun,
             events: 0,
         }];
-        for gap in thread.blocks.iter().filter_map(|block| block.gap).chain(thread.tail) {
+        for gap in thread.gaps() {
             let kind = match gap.why {
                 Missing::Overwritten => GapKind::Overwritten,
                 Missing::Lost(_) => GapKind::Lost,
@@ -106,12 +106,7 @@ impl Traced {
             gaps.push(Gap { start, end: end.max(start + 1), kind, events: gap.count });
         }
         if let Some(end) = thread.end_tick {
-            gaps.push(Gap {
-                start: self.ns(end),
-                end: i64::MAX,
-                kind: GapKind::Ended,
-                events: 0,
-            });
+            gaps.push(Gap { start: self.ns(end), end: i64::MAX, kind: GapKind::Ended, events: 0 });
         }
         gaps
     }
@@ -126,7 +121,7 @@ impl Traced {
         }
         let overwritten = threads()
             .filter_map(|thread| thread.blocks.first())
-            .filter(|block| block.gap.is_some_and(|gap| gap.why == Missing::Overwritten))
+            .filter(|block| block.gaps.iter().any(|gap| gap.why == Missing::Overwritten))
             .map(|block| block.base_tick);
         match overwritten.min() {
             Some(tick) => {
@@ -181,13 +176,13 @@ impl Traced {
         let call = calls::describe(&self.trace, raised.call, cancelled)?;
         let mut selected = self.selected(call, lane);
         selected.moment = Some(self.ns(raised.tick));
-        let name = self.labels.get(selected.symbol as usize).map_or("", |label| &label.name);
-        selected.raised = Some(match raised.what {
-            Some((kind, message)) if message.is_empty() => self.trace.symbols.name(kind).into_owned(),
-            Some((kind, message)) => {
-                format!("{}: {}", self.trace.symbols.name(kind), escape::text(&message))
+        selected.raised = raised.what.map(|(kind, message)| {
+            let kind = self.trace.symbols.name(kind);
+            if message.is_empty() {
+                kind.into_owned()
+            } else {
+                format!("{kind}: {}", escape::text(&message))
             }
-            None => format!("{name} was left by an exception"),
         });
         Some(selected)
     }
@@ -205,7 +200,8 @@ fn last_events(thread: &Thread) -> Option<u64> {
 fn label(symbol: &rtrace_format::Symbol) -> Label {
     let c = symbol.kind == SymbolKind::C;
     let file = escape::text(&symbol.file);
-    let place = if c || file.is_empty() { String::new() } else { format!("{file}:{}", symbol.first_line) };
+    let place =
+        if c || file.is_empty() { String::new() } else { format!("{file}:{}", symbol.first_line) };
     Label {
         name: escape::text(&symbol.qualname).into_owned(),
         module: escape::text(&symbol.module).into_owned(),
@@ -357,8 +353,8 @@ impl Source for Traced {
 
     fn refresh(&self, _: &Ticket) -> Option<Arc<dyn Source>> {
         // A session that cannot be read at this moment stays as it was last seen.
-        let trace = Trace::open(&self.trace.path).ok()?;
-        Some(Arc::new(Traced::new(trace)))
+        let trace = Trace::open_with(&self.trace.path, &self.options).ok()?;
+        Some(Arc::new(Traced::new(trace, self.options.clone())))
     }
 }
 
@@ -375,7 +371,8 @@ fn portions(thread: &Thread, index: usize, range: TickRange) -> Vec<(usize, Tick
     let mut portions = Vec::new();
     let mut from = range.from;
     let mut events = 0;
-    for block in thread.blocks.iter().filter(|b| b.base_tick < range.to && b.end_tick >= range.from) {
+    for block in thread.blocks.iter().filter(|b| b.base_tick < range.to && b.end_tick >= range.from)
+    {
         if events >= PORTION && block.base_tick > from {
             portions.push((index, TickRange { from, to: block.base_tick }));
             from = block.base_tick;

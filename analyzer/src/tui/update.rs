@@ -230,7 +230,7 @@ fn hold(model: &mut Model) {
     }
     model.follow = !model.follow;
     if model.follow {
-        model.camera.to_end();
+        model.camera.go_to_end();
     }
     model.say(if model.follow { "following the end" } else { "held; Space follows again" });
 }

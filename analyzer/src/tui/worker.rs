@@ -73,7 +73,8 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// A ticket that is never cancelled and tells nobody, for tests and off-screen drawing.
+    /// A ticket that is never cancelled and tells nobody.
+    #[cfg(test)]
     pub fn free() -> Ticket {
         Ticket {
             generation: 0,

@@ -113,7 +113,12 @@ fn skip(trace: &Trace, thread: &Thread, at: CallAt, from: u64) -> u64 {
 }
 
 /// Ticks of the call in none of the calls that it made, and their number.
-fn own(trace: &Trace, at: CallAt, within: TickRange, cancelled: Cancelled<'_>) -> Option<(u64, u64)> {
+fn own(
+    trace: &Trace,
+    at: CallAt,
+    within: TickRange,
+    cancelled: Cancelled<'_>,
+) -> Option<(u64, u64)> {
     let mut children = 0;
     let mut inside = 0;
     let range = TickRange { to: within.to.saturating_add(1), ..within };

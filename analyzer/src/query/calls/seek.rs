@@ -7,7 +7,7 @@ use rtrace_format::record::Subkind;
 use rtrace_format::{Frame, Kind, Long, Step, Summary};
 
 use super::{CallAt, Cancelled, Sight, backwards, scan};
-use crate::model::{Block, SymbolId, TickRange};
+use crate::model::{Block, Hook, SymbolId, TickRange};
 use crate::query::timeline::LaneOf;
 use crate::trace::{Event, Trace};
 
@@ -31,12 +31,19 @@ pub fn exception(
     cancelled: Cancelled<'_>,
 ) -> Option<Raised> {
     let holds = |summary: &Summary| summary.exceptions + summary.unwinds > 0;
+    // A hook that records exceptions also unwinds where none was raised: closed generators. Of
+    // one that records none, the unwinds are all there is.
+    let by_unwinds = |lane: LaneOf| {
+        lane.thread(trace).is_some_and(|thread| trace.process_of(thread).hook == Hook::Profile)
+    };
     let see = |lane: LaneOf, event: &Event<'_>| {
         let tick = event.record.tick;
         let word = event.record.word;
         let call = |depth, frame: Frame| CallAt { lane, depth, frame, seen: frame.tick.min(tick) };
         match (word.kind()?, event.step) {
-            (Kind::Unwind | Kind::CException, Step::Left { depth, frame, .. }) => {
+            (Kind::Unwind | Kind::CException, Step::Left { depth, frame, .. })
+                if by_unwinds(lane) =>
+            {
                 Some(Raised { call: call(depth, frame), tick, what: None })
             }
             (Kind::Long, _) if word.subkind() == Subkind::EXCEPTION => {
@@ -47,7 +54,11 @@ pub fn exception(
                 else {
                     return None;
                 };
-                Some(Raised { call: call(depth, frame), tick, what: Some((type_symbol, message.to_vec())) })
+                Some(Raised {
+                    call: call(depth, frame),
+                    tick,
+                    what: Some((type_symbol, message.to_vec())),
+                })
             }
             _ => None,
         }
@@ -89,9 +100,9 @@ fn seek<T>(
     for &lane in lanes {
         let thread = lane.thread(trace)?;
         let worth = |range: TickRange| {
-            let better = best.as_ref().is_none_or(|(at, _)| {
-                if forward { range.from < *at } else { range.to > *at }
-            });
+            let better = best
+                .as_ref()
+                .is_none_or(|(at, _)| if forward { range.from < *at } else { range.to > *at });
             let block = block_at(&thread.blocks, range.from);
             let summary = block.and_then(|block| trace.summary(block));
             better && summary.is_none_or(|summary| holds(&summary))
@@ -124,9 +135,9 @@ fn seek<T>(
                 ControlFlow::Continue(())
             });
             let Some(found) = found else { continue };
-            let better = best.as_ref().is_none_or(|(at, _)| {
-                if forward { found.0 < *at } else { found.0 > *at }
-            });
+            let better = best
+                .as_ref()
+                .is_none_or(|(at, _)| if forward { found.0 < *at } else { found.0 > *at });
             if better {
                 best = Some(found);
             }

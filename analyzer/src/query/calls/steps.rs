@@ -159,7 +159,9 @@ fn next_sibling(trace: &Trace, from: CallAt, cancelled: Cancelled<'_>) -> Option
         let Sight::Event(event) = sight else { return ControlFlow::Continue(()) };
         match event.step {
             Did::Entered { depth }
-                if depth == from.depth && event.record.tick >= end && !is_own_entry(event, from) =>
+                if depth == from.depth
+                    && event.record.tick >= end
+                    && !is_own_entry(event, from) =>
             {
                 found = entered(event, from, depth);
                 ControlFlow::Break(())

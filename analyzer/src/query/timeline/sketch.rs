@@ -36,7 +36,9 @@ pub fn sketch(
         if cancelled() {
             return None;
         }
-        let Some(summary) = trace.summary(block).filter(|_| block.fiber == of.fiber) else { continue };
+        let Some(summary) = trace.summary(block).filter(|_| block.fiber == of.fiber) else {
+            continue;
+        };
         let length = block.end_tick - block.base_tick;
         raster.busy(block.base_tick, block.base_tick + summary.busy_ticks.min(length));
         raster.reached(summary.max_depth.saturating_sub(1));

@@ -33,9 +33,12 @@ fn lane_cells(model: &mut Model, lane: usize, cells: Lane) {
 }
 
 fn found(model: &mut Model, call: Selected, find: &Find) {
-    if let Some(raised) = &call.raised {
-        let text = raised.clone();
-        model.say(text);
+    match (&call.raised, find) {
+        (Some(raised), _) => model.say(raised.clone()),
+        (None, Find::Exception { .. }) => {
+            model.say("left by an exception; this hook does not record which")
+        }
+        _ => {}
     }
     let caret = model.caret;
     select::found(model, call);
@@ -87,7 +90,7 @@ fn refreshed(model: &mut Model, overview: Overview) {
         model.search = crate::tui::model::Search::new(&text, &model.overview);
     }
     if model.follow {
-        model.camera.to_end();
+        model.camera.go_to_end();
         super::camera::keep_caret(model);
     }
     if ended {

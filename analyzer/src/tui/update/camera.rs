@@ -20,11 +20,11 @@ pub(super) fn run(model: &mut Model, command: Command) {
         C::ScreenRight => model.camera.pan(cols),
         C::Whole => model.camera.whole(),
         C::Start => {
-            model.camera.to_begin();
+            model.camera.go_to_begin();
             model.caret = model.camera.bounds().0;
         }
         C::End => {
-            model.camera.to_end();
+            model.camera.go_to_end();
             model.caret = model.camera.bounds().1 - 1;
         }
         _ => {}

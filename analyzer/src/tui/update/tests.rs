@@ -89,7 +89,7 @@ fn search_counts_jumps_and_is_taken_back() {
     assert_eq!(screen.model.search.symbols.len(), 1);
     screen.keys("<Esc>");
     assert!(screen.model.overlays.is_empty() && screen.model.search.text.is_empty());
-    screen.keys("/render<Enter>nn");
+    screen.keys("g/render<Enter>nn");
     assert_eq!(screen.selected().as_deref(), Some("render"));
     assert_eq!(screen.model.selection.as_ref().unwrap().start, 415_000_000);
     screen.keys("N");

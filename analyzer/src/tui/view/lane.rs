@@ -122,26 +122,12 @@ impl Painter<'_> {
                 self.merged(row, depth, col, end, buf);
             } else if let Some(call) = self.lane.calls.get(cell.call as usize) {
                 self.call(row, depth, call, col, end, buf);
-            }
-            for at in (col..end).filter(|&at| self.lane.cell(depth, at).exception) {
-                self.exception(row, at, buf);
+            } else if cell.exception {
+                let sign = self.model.theme.exception_glyph();
+                (col..end).for_each(|at| self.put(row, at, sign, self.model.theme.alarm(), buf));
             }
             col = end;
         }
-    }
-
-    /// Marks a cell where an exception passed: in red, by its sign where no name stands.
-    fn exception(&self, row: u16, col: usize, buf: &mut Buffer) {
-        let theme = &self.model.theme;
-        let (x, y) = (self.flame.x + col as u16, self.y(row));
-        let Some(cell) = buf.cell((x, y)) else { return };
-        let bare = [" ", theme.merged_glyph(), theme.fill_glyph(), theme.edge_glyph()];
-        let glyph = if bare.contains(&cell.symbol()) {
-            theme.exception_glyph().to_owned()
-        } else {
-            cell.symbol().to_owned()
-        };
-        paint::cell(buf, self.flame, x, y, &glyph, theme.exception());
     }
 
     fn put(&self, row: u16, col: usize, glyph: &str, style: Style, buf: &mut Buffer) {
@@ -195,22 +181,44 @@ impl Painter<'_> {
             right -= 1;
             self.put(row, right, theme.open_end(), style, buf);
         }
+        for col in (from..to).filter(|&col| self.lane.cell(depth, col).exception) {
+            // Where the exception left the call it is marked in full, within by its sign alone.
+            let left_here =
+                call.flags.unwound && col + 1 == to && grid.col_of(call.end) <= to as i64;
+            let mark = if left_here { theme.exception() } else { style.patch(theme.passed()) };
+            self.put(row, col, theme.exception_glyph(), mark, buf);
+            if left_here {
+                right = right.min(col);
+            }
+        }
+        self.label(row, call, left, right, style, buf);
+    }
+
+    /// The name at the left, and at the right the duration where it is known and there is room.
+    fn label(
+        &self,
+        row: u16,
+        call: &Span,
+        left: usize,
+        right: usize,
+        style: Style,
+        buf: &mut Buffer,
+    ) {
+        let theme = &self.model.theme;
         let room = right.saturating_sub(left);
         if room < LEAST_LABEL {
             return;
         }
-        let name = self.name(call.symbol);
         let y = self.y(row);
         let x = self.flame.x + left as u16;
-        let mut area = self.flame;
-        area.width = right as u16;
-        let shown = text::fit(&name, room, theme.ascii());
+        let area = Rect { width: right as u16, ..self.flame };
+        let shown = text::fit(&self.name(call.symbol), room, theme.ascii());
         let end = paint::text(buf, area, x, y, &shown, style);
         let known = call.end != i64::MAX && !call.flags.began_before && !call.flags.approximate;
         if known && !call.flags.open {
             let took = units::duration((call.end - call.start).max(0) as u64, theme.ascii());
             let took = format!(" {took} ");
-            if usize::from(area.right().saturating_sub(end)) >= text::width(&took) + 1 {
+            if usize::from(area.right().saturating_sub(end)) > text::width(&took) {
                 paint::right(buf, area, end, y, &took, style.remove_modifier(Modifier::UNDERLINED));
             }
         }
@@ -240,10 +248,15 @@ impl Painter<'_> {
                     style = style.bg(bg).fg(fg.unwrap_or_default());
                 }
             }
+            let glyph =
+                if cell.exception { theme.merged_exception_glyph() } else { theme.merged_glyph() };
+            if cell.exception {
+                style = style.patch(theme.alarm());
+            }
             if self.holds_selection(depth, col) {
                 style = style.patch(theme.selected());
             }
-            self.put(row, col, theme.merged_glyph(), style, buf);
+            self.put(row, col, glyph, style, buf);
         }
         if to - from < LEAST_COUNT {
             return;

@@ -18,7 +18,7 @@ fn naive(grid: Grid, depth: u32, rows: u32, calls: &[Call]) -> Vec<Vec<(Option<C
         };
         let mut home: Option<(usize, u64)> = None;
         let mut drawn = false;
-        for col in 0..usize::from(grid.cols) {
+        for (col, cell) in out[row].iter_mut().enumerate() {
             let (a, b) = (grid.edge(col as i64) as u64, grid.edge(col as i64 + 1) as u64);
             let touches = (start < b && end > a) || (start == end && a <= start && start < b);
             if !touches {
@@ -28,8 +28,8 @@ fn naive(grid: Grid, depth: u32, rows: u32, calls: &[Call]) -> Vec<Vec<(Option<C
             if home.is_none_or(|(_, most)| covered > most) {
                 home = Some((col, covered));
             }
-            if covered > 0 && covered * 2 >= b - a && out[row][col].0.is_none() {
-                out[row][col].0 = Some(call);
+            if covered > 0 && covered * 2 >= b - a && cell.0.is_none() {
+                cell.0 = Some(call);
                 drawn = true;
             }
         }
