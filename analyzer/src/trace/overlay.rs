@@ -11,7 +11,7 @@ use rtrace_format::ring::ENDED;
 use rtrace_format::session::{COLLECTOR_DRAINING, COLLECTOR_STARTED};
 use rtrace_format::{Keyframe, Meta, Value};
 use rtrace_session::SessionReader;
-use rtrace_session::live::{End as SessionEnd, Thread as SessionThread};
+use rtrace_session::live::{End as SessionEnd, Taken, Thread as SessionThread};
 
 use super::Source;
 use super::losses::Found;
@@ -85,15 +85,27 @@ impl Overlay {
         // The stack first: records that come while the segments are copied belong to
         // a later moment, and hide nothing that this one knew.
         let stack = ring.stack_now().ok();
-        let copied = ring.copy_after(0)?;
+        let mut segments = Vec::new();
+        let mut damaged = false;
+        let mut buf = Vec::new();
+        // Newest first: a writer that goes on overwrites the oldest, and what it has
+        // overwritten meanwhile is then simply older than what is kept.
+        for slot in ring.slots(0)?.into_iter().rev() {
+            match ring.take(slot, &mut buf)? {
+                Taken::Segment(segment) => segments.push(segment),
+                Taken::Overwritten => break,
+                Taken::Torn => {}
+                Taken::Damaged(error) => {
+                    damaged = true;
+                    self.problems.push(Problem {
+                        offset: slot.offset + error.offset(),
+                        what: format!("{}: {}", ring.path().display(), error.what()),
+                    });
+                }
+            }
+        }
         ring.refresh()?;
         let header = ring.header();
-        for (offset, error) in &copied.damaged {
-            self.problems.push(Problem {
-                offset: offset + error.offset(),
-                what: format!("{}: {}", ring.path().display(), error.what()),
-            });
-        }
         let mut meta = Meta::default();
         meta.set("process", Value::U64(header.process.into()));
         meta.set("tid", Value::U64(header.tid.into()));
@@ -109,10 +121,9 @@ impl Overlay {
         Ok(CopiedThread {
             serial: header.serial,
             meta,
-            damaged: !copied.damaged.is_empty(),
+            damaged,
             stack: stack.map(|now| now.stack.keyframe(usize::MAX, usize::MAX)),
-            found: copied
-                .segments
+            found: segments
                 .into_iter()
                 .map(|segment| Found {
                     first_record: segment.rows.first_record,
