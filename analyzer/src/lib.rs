@@ -24,3 +24,6 @@ pub mod query;
 pub mod time;
 pub mod trace;
 pub mod tui;
+
+#[cfg(test)]
+mod testing;

@@ -17,3 +17,6 @@ pub mod tree;
 pub mod verify;
 
 use hash::FastHash;
+
+#[cfg(test)]
+mod tests;

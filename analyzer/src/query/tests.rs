@@ -1,0 +1,5 @@
+//! Queries against a naive replay of the same records, and against traces by hand.
+
+mod by_hand;
+mod naive;
+mod random;
