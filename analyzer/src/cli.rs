@@ -16,7 +16,7 @@ mod table;
 mod tree;
 mod verify;
 
-pub use args::{Arguments, Command, FilterArguments, Sort};
+pub use args::{Arguments, Command, FilterArguments, Sort, TraceArguments};
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -26,6 +26,7 @@ use anyhow::Result;
 use clap::Parser;
 
 use crate::escape;
+use crate::filter::Filter;
 use crate::trace::{OpenOptions, Trace};
 
 /// Runs `rtrace-view` on the arguments of this process.
@@ -70,37 +71,52 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
             None => sessions::run(),
             Some(path) => view(path, &arguments.filter),
         },
-        Some(Command::Info(a)) => info::run(&open(&a.trace, &a.filter)?, &a.filter()?, a.json),
-        Some(Command::Report(a)) => report::run(
-            &open(&a.common.trace, &a.common.filter)?,
-            &a.common.filter()?,
-            a.sort,
-            a.common.json,
-        ),
-        Some(Command::Events(a)) => events::run(&open(&a.trace, &a.filter)?, &a.filter()?, a.json),
-        Some(Command::Tree(a)) => tree::run(&open(&a.trace, &a.filter)?, &a.filter()?, a.json),
-        Some(Command::Stacks(a)) => stacks::run(&open(&a.trace, &a.filter)?, &a.filter()?, a.json),
-        Some(Command::Exceptions(a)) => {
-            exceptions::run(&open(&a.trace, &a.filter)?, &a.filter()?, a.json)
+        Some(Command::Info(a)) => ask(a, |trace, filter| info::run(trace, filter, a.json)),
+        Some(Command::Report(a)) => {
+            ask(&a.common, |trace, filter| report::run(trace, filter, a.sort, a.common.json))
         }
-        Some(Command::Verify(a)) => verify::run(&a.trace, &open(&a.trace, &a.filter)?, a.json),
+        Some(Command::Events(a)) => ask(a, |trace, filter| events::run(trace, filter, a.json)),
+        Some(Command::Tree(a)) => ask(a, |trace, filter| tree::run(trace, filter, a.json)),
+        Some(Command::Stacks(a)) => ask(a, |trace, filter| stacks::run(trace, filter, a.json)),
+        Some(Command::Exceptions(a)) => {
+            ask(a, |trace, filter| exceptions::run(trace, filter, a.json))
+        }
+        Some(Command::Verify(a)) => ask(a, |trace, _| verify::run(&a.trace, trace, a.json)),
         Some(Command::Pack(a)) => pack::run(&a.source, &a.output),
     }
 }
 
+/// Opens the trace, checks the filters, and has the question answered.
+fn ask(
+    arguments: &TraceArguments,
+    answer: impl FnOnce(&Trace, &Filter) -> Result<ExitCode>,
+) -> Result<ExitCode> {
+    // Wrong usage is told before a big file is opened.
+    let filter = arguments.filter.resolve()?;
+    let trace = open(&arguments.trace, &arguments.filter)?;
+    for wanted in trace.select(&filter).unmatched {
+        // An empty answer alone would look as if the thread had done nothing.
+        let wanted = escape::text(wanted.as_bytes()).into_owned();
+        let _ = writeln!(
+            io::stderr(),
+            "rtrace-view: no thread has the serial or name {wanted}; `rtrace-view info` lists them"
+        );
+    }
+    answer(&trace, &filter)
+}
+
 /// `rtrace-view TRACE`: the terminal UI on a terminal, the report elsewhere.
 fn view(path: &Path, filter: &FilterArguments) -> Result<ExitCode> {
+    let resolved = filter.resolve()?;
     let trace = open(path, filter)?;
     if io::stdout().is_terminal() && io::stdin().is_terminal() {
         crate::tui::show(trace, OpenOptions { session: filter.session.clone() })?;
         return Ok(ExitCode::SUCCESS);
     }
-    report::run(&trace, &filter.resolve()?, Sort::default(), false)
+    report::run(&trace, &resolved, Sort::default(), false)
 }
 
 fn open(path: &Path, filter: &FilterArguments) -> Result<Trace> {
-    // Wrong usage is told before a big file is opened.
-    filter.resolve()?;
     let options = OpenOptions { session: filter.session.clone() };
     Ok(Trace::open_with(path, &options)?)
 }

@@ -60,13 +60,6 @@ pub struct TraceArguments {
     pub filter: FilterArguments,
 }
 
-impl TraceArguments {
-    /// The filters, checked.
-    pub fn filter(&self) -> Result<Filter, Usage> {
-        self.filter.resolve()
-    }
-}
-
 /// Arguments of `report`.
 #[derive(Debug, Args)]
 pub struct ReportArguments {

@@ -80,7 +80,6 @@ fn to_text(trace: &Trace, answer: &Answer, all: usize, limit: usize, width: usiz
         ("escaped", Right),
         ("unknown", Right),
         ("first", Right),
-        ("last", Right),
         ("exception", Left),
     ]);
     for e in &answer.exceptions {
@@ -95,7 +94,6 @@ fn to_text(trace: &Trace, answer: &Answer, all: usize, limit: usize, width: usiz
             grouped(e.escaped),
             grouped(e.unknown),
             time::seconds(trace.clock.ns(e.first_tick)),
-            time::seconds(trace.clock.ns(e.last_tick)),
             format!(
                 "{}  in {}  {}:{}",
                 shorten(&what, 60),

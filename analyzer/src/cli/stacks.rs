@@ -90,7 +90,7 @@ fn to_text(trace: &Trace, stacks: &[LaneStack], all: usize, width: usize) -> Str
             out.push_str("  (killed)");
         }
         out.push('\n');
-        for level in &lane.levels {
+        for (level, times) in runs(&lane.levels) {
             let line = match level {
                 Level::Frame { symbol, open_ticks, began_before } => {
                     let open = open_ticks.map_or_else(
@@ -100,7 +100,8 @@ fn to_text(trace: &Trace, stacks: &[LaneStack], all: usize, width: usize) -> Str
                     let name = trace.symbols.full_name(*symbol);
                     let before = if *began_before { "◁ " } else { "" };
                     let name = escape::text(&name);
-                    format!("{open:>9}  {before}{name}  {}", place(&trace.symbols, *symbol))
+                    let times = if times > 1 { format!("  ×{times}") } else { String::new() };
+                    format!("{open:>9}  {before}{name}{times}  {}", place(&trace.symbols, *symbol))
                 }
                 Level::Hidden { count } => {
                     format!("{:>9}  … {} frames", "", grouped((*count).into()))
@@ -110,6 +111,9 @@ fn to_text(trace: &Trace, stacks: &[LaneStack], all: usize, width: usize) -> Str
             out.push('\n');
         }
     }
+    if all == 0 {
+        out.push_str("no threads in this selection\n");
+    }
     if idle > 0 {
         let lanes = if idle == 1 { "thread has" } else { "threads have" };
         out.push_str(&format!("{idle} {lanes} no open call\n"));
@@ -118,4 +122,21 @@ fn to_text(trace: &Trace, stacks: &[LaneStack], all: usize, width: usize) -> Str
         out.push_str(&format!("… {} more threads\n", all - stacks.len()));
     }
     out
+}
+
+/// Levels of one function in a row as one, with their number: what a person needs to
+/// see of a recursion is that it is one, and how deep. The outermost tells how long.
+fn runs(levels: &[Level]) -> Vec<(&Level, usize)> {
+    let mut runs: Vec<(&Level, usize)> = Vec::new();
+    for level in levels {
+        match (runs.last_mut(), level) {
+            (Some((Level::Frame { symbol: a, .. }, times)), Level::Frame { symbol: b, .. })
+                if a == b =>
+            {
+                *times += 1;
+            }
+            _ => runs.push((level, 1)),
+        }
+    }
+    runs
 }
