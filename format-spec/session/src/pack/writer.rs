@@ -58,10 +58,12 @@ impl TraceWriter {
         let end = header.file_len() - payload.len() as u64 - chunk::HEADER_LEN as u64;
         let padding = [0; chunk::ALIGN];
         let body = self.at + chunk::HEADER_LEN as u64;
-        // The header last: until it is there, a reader sees the old trailer or a torn end.
-        self.write(&padding[..end as usize], body + header.len)?;
-        self.write(payload, body)?;
+        // In file order: whenever a reader looks, and wherever a full disk ends it,
+        // the file ends in a header whose payload is cut off, which is a torn end;
+        // and there is no hole, which a mapping of a full tmpfs could not fill.
         self.write(&header.encode(), self.at)?;
+        self.write(payload, body)?;
+        self.write(&padding[..end as usize], body + header.len)?;
         let offset = self.at;
         self.entries.push(IndexEntry { tag, offset, len: header.len, ..entry });
         self.at += header.file_len();
