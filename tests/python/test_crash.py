@@ -138,11 +138,13 @@ BUSY = """\
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.3])
 def test_killed_while_writing(record, mode, delay):
-    recorded = record.start(BUSY, "--mode", mode, "--ring-size", "256KiB")
+    size = "256KiB" if mode == "flight" else "64MiB"
+    recorded = record.start(BUSY, "--mode", mode, "--ring-size", size)
     recorded.wait_for("ready")
     time.sleep(delay)
     recorded.kill(signal.SIGKILL)
     assert recorded.view("verify")["ok"] is True
+    assert recorded.view("info")["lost_events"] == 0
     leaves = recorded.events("--function", r"\.leaf$")
     kinds = [event["kind"] for event in leaves]
     # Strictly alternating, whatever the instant: nothing lost or made up in between.

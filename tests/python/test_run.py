@@ -112,9 +112,10 @@ def test_arguments_are_the_programs(record):
 
 MAIN = """\
     import __main__, sys
-    for name in ("__name__", "__doc__", "__package__", "__spec__", "__file__", "__cached__",
-                 "__builtins__", "__annotations__"):
+    for name in ("__name__", "__doc__", "__package__", "__file__", "__cached__", "__builtins__",
+                 "__annotations__"):
         print(name, getattr(__main__, name, "absent"))
+    print(getattr(__main__.__spec__, "name", None), getattr(__main__.__spec__, "origin", None))
     print(type(__main__.__loader__), sorted(vars(__main__)))
     print(sys.path[0], sys.modules["__main__"] is __main__, sys.argv)
     print(sys.flags, sys.orig_argv[0])

@@ -9,7 +9,7 @@ from .structured import C, OVERFLOW, UNKNOWN
 
 IN_FUNCTION = ("line", "opcode")
 NAMED = ("mark", "span_begin", "span_end", "counter")
-UNKNOWN_CAUSE, DAMAGED = 0, 5
+UNKNOWN_CAUSE, COLLECTOR_BEHIND, DAMAGED, OVERWRITTEN = 0, 1, 5, None
 # The C-API reference has one word for every entry, and one for every exit.
 FOLDED = {"resume": "call", "throw": "call", "yield": "return"}
 
@@ -30,8 +30,7 @@ def _thread_events(trace, thread):
     expected, last_tick, first = 0, thread.born_tick, True
     for block in thread.blocks:
         stack, fiber = Stack(block.keyframe), block.fiber
-        lost = _lost_before(trace, thread, block, expected, first)
-        if lost:
+        for lost in _lost_before(trace, thread, block, expected, first):
             tick = min(last_tick, block.base_tick)
             yield _event(trace, thread, fiber, "lost", tick, stack, lost, depth=0)
         taken = not first and block.first_number < expected
@@ -60,15 +59,24 @@ def _thread_events(trace, thread):
 
 def _lost_before(trace, thread, block, expected, first):
     """What is missing in front of a block, by record numbers and by what it says."""
-    gap, cause = block.first_number - expected, block.cause
-    if gap < 0 or gap + block.dropped == 0:
-        return None
-    if cause == UNKNOWN_CAUSE:
-        if trace.problems:
-            cause = DAMAGED
-        elif thread.mode == "flight" and (first or block.from_ring):
-            return None
-    return {"count": gap + block.dropped, "cause": cause}
+    gap, given = block.first_number - expected, block.cause
+    if gap > 0:
+        cause = UNKNOWN_CAUSE if block.dropped else given
+        if cause == UNKNOWN_CAUSE:
+            cause = _explain(trace, thread, block, first)
+        if cause is not OVERWRITTEN:
+            yield {"count": gap, "cause": cause}
+    if gap >= 0 and block.dropped:
+        yield {"count": block.dropped, "cause": given}
+
+
+def _explain(trace, thread, block, first):
+    """The cause of a gap in record numbers that is given none."""
+    if trace.problems:
+        return DAMAGED
+    if thread.mode == "flight" and (first or block.from_ring):
+        return OVERWRITTEN
+    return COLLECTOR_BEHIND if block.from_ring else UNKNOWN_CAUSE
 
 
 def _kind(thread, record):

@@ -333,12 +333,12 @@ def test_what_a_flight_ring_overwrote_is_not_lost(tmp_path):
     assert losses(open_trace(str(tmp_path / "s"))) == []
 
 
-def test_gaps_and_dropped_events_are_lost_for_one_cause(tmp_path):
+def test_dropped_events_are_lost_beside_what_was_overwritten(tmp_path):
     first = make_segment([word(CALL, 5, 1)], lap=5, first=50, base=100)
     then = make_segment([word(CALL, 5, 1)], lap=9, first=61, base=200, frames=[(101, 5)])
     then = then[:64] + struct.pack("<QI", 4, 3) + then[76:]
     make_session(tmp_path / "s", {7: [first, then]})
-    assert losses(open_trace(str(tmp_path / "s"))) == [(14, "no_space")]
+    assert losses(open_trace(str(tmp_path / "s"))) == [(4, "no_space")]
 
 
 def test_what_is_there_twice_is_read_once(tmp_path):
