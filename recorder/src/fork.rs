@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, Once};
 
-use rtrace_format::Value;
+use rtrace_format::{Frame, Value};
 use rtrace_format::process::{FORKING, ProcessHeader};
 use rtrace_session::{create, host};
 
@@ -25,6 +25,9 @@ use crate::thread::{self, Entry};
 struct Prepared {
     /// No other thread may be in the middle of its end when the memory is copied.
     entries: MutexGuard<'static, Vec<Entry>>,
+    /// The forking thread's open frames. Read before the fork: the shadow stack lies in
+    /// a shared mapping, and when the child looks the parent has long gone on.
+    frames: Vec<Frame>,
     recording: Option<Arc<Recording>>,
     child: Option<(ProcessPage, u32)>,
 }
@@ -54,7 +57,9 @@ unsafe extern "C" fn before() {
     let done = std::panic::catch_unwind(|| {
         let recording = recording::current();
         let child = recording.as_ref().and_then(|recording| prepare_child(recording));
-        let prepared = Prepared { entries: thread::entries(), recording, child };
+        let mut entries = thread::entries();
+        let frames = thread::open_frames(&mut entries);
+        let prepared = Prepared { entries, frames, recording, child };
         PREPARED.with_borrow_mut(|place| *place = Some(prepared));
     });
     drop(done);
@@ -92,7 +97,7 @@ unsafe extern "C" fn in_parent() {
 unsafe extern "C" fn in_child() {
     let done = std::panic::catch_unwind(|| {
         let Some(mut prepared) = PREPARED.with_borrow_mut(Option::take) else { return };
-        thread::after_fork(&mut prepared.entries);
+        thread::after_fork(&mut prepared.entries, prepared.frames);
         let Some(recording) = prepared.recording else { return };
         let Some((page, number)) = prepared.child else {
             recording::take_current();

@@ -120,10 +120,18 @@ pub fn take_inherited() -> Vec<Frame> {
     entry.map(|entry| std::mem::take(&mut entry.inherited)).unwrap_or_default()
 }
 
-/// In a forked child: only the forking thread is left. Its writer keeps the frames
-/// that were open; no mapping of the parent's rings stays.
-pub fn after_fork(entries: &mut Vec<Entry>) {
+/// The current thread's open frames, outermost first, for a child about to be forked.
+pub fn open_frames(entries: &mut [Entry]) -> Vec<Frame> {
+    let ident = current_ident();
+    let entry = entries.iter_mut().find(|entry| entry.ident == ident);
+    entry.map(|entry| entry.writer().inherited_frames()).unwrap_or_default()
+}
+
+/// In a forked child: only the forking thread is left. It goes on with `frames`, which
+/// were open before the fork; no mapping of the parent's rings stays.
+pub fn after_fork(entries: &mut Vec<Entry>, frames: Vec<Frame>) {
     let (ident, tid) = (current_ident(), current_tid());
+    let mut frames = Some(frames);
     entries.retain_mut(|entry| {
         if entry.ident != ident {
             // SAFETY: its thread does not exist in this process.
@@ -131,7 +139,7 @@ pub fn after_fork(entries: &mut Vec<Entry>) {
             return false;
         }
         entry.tid = tid;
-        entry.inherited = entry.writer().inherited_frames();
+        entry.inherited = frames.take().unwrap_or_default();
         entry.writer().detach();
         entry.writer().set_tid(tid);
         true
