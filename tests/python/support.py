@@ -176,6 +176,13 @@ class Recorder:
             assert done.returncode == status, done.stderr.decode()
         return done
 
+    def settle(self, timeout=30):
+        """Waits until the collector of a full recording has finished its session."""
+        limit = time.monotonic() + timeout
+        while list(self.rings.rglob("session")):
+            assert time.monotonic() < limit, "the collector did not finish the session"
+            time.sleep(0.05)
+
     def close(self):
         for recording in self.started:
             if recording.process.poll() is None:

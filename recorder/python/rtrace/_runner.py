@@ -48,6 +48,10 @@ def _begin(options: dict[str, Any]) -> None:
         notes = _core._prepare(options)
     except Exception as error:
         say(f"not recording: {error}")
+        if str(error).startswith(os.path.abspath(os.fsdecode(options["output"])) + ": "):
+            # A trace cannot be where it was asked for: said before the program has begun,
+            # instead of after it has ended. Want of room for rings never stops a program.
+            raise SystemExit(1) from None
         return
     for note in notes:
         say(note)
