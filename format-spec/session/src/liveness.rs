@@ -150,7 +150,7 @@ mod tests {
     fn start(program: &std::path::Path) -> Running {
         std::fs::copy("/bin/sleep", program).unwrap();
         let child = Command::new(program).arg("60").stdout(Stdio::null()).spawn().unwrap();
-        // spawn returns once exec has happened, so the mapping is there.
+        crate::testing::wait_until_mapped(child.id(), program);
         Running(child)
     }
 

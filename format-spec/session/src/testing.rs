@@ -97,6 +97,7 @@ impl World {
         let program = self.dir.join(format!("ring-{}", 900 + number));
         std::fs::copy("/bin/sleep", &program).unwrap();
         let child = std::process::Command::new(&program).arg("600").spawn().unwrap();
+        wait_until_mapped(child.id(), &program);
         let start_time = host::start_time(child.id()).unwrap();
         self.process(number, child.id(), start_time, process::RECORDING);
         Running(child)
@@ -177,6 +178,16 @@ impl World {
         };
         pen.store();
         pen
+    }
+}
+
+/// A spawned process goes on before it has mapped its program.
+pub(crate) fn wait_until_mapped(pid: u32, program: &Path) {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let program = program.to_str().unwrap();
+    while !std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap().contains(program) {
+        assert!(std::time::Instant::now() < end);
+        std::thread::yield_now();
     }
 }
 
