@@ -65,7 +65,8 @@ impl Stack {
     /// How many frames are open.
     #[inline]
     pub fn depth(&self) -> u32 {
-        (self.outer.len() + self.inner.len()) as u32 + self.hidden
+        // Saturating: a damaged keyframe may claim as many frames as there are numbers.
+        ((self.outer.len() + self.inner.len()) as u32).saturating_add(self.hidden)
     }
 
     /// How many of them are known by number only.

@@ -25,9 +25,9 @@ fn any_op() -> impl Strategy<Value = Op> {
 }
 
 /// Threads of ops, each with what was open before; and how many records a chunk holds.
-type Plan = (Vec<(Vec<u32>, Vec<Op>)>, usize);
+pub type Plan = (Vec<(Vec<u32>, Vec<Op>)>, usize);
 
-fn any_plan() -> impl Strategy<Value = Plan> {
+pub fn any_plan() -> impl Strategy<Value = Plan> {
     let open = prop::collection::vec(0..IDS, 0..12);
     let thread = (open, prop::collection::vec(any_op(), 0..120));
     (prop::collection::vec(thread, 1..4), 1usize..40)
@@ -39,8 +39,19 @@ struct Made {
     _dir: tempfile::TempDir,
 }
 
-/// Records a plan, and notes what was recorded.
-fn make((plan, chunk_rows): &Plan, keep: (usize, usize)) -> Made {
+/// The file of a plan.
+pub fn bytes_of(plan: &Plan) -> Vec<u8> {
+    record(plan, (8, 24)).0
+}
+
+/// Records a plan, notes what was recorded, and opens it.
+fn make(plan: &Plan, keep: (usize, usize)) -> Made {
+    let (bytes, threads) = record(plan, keep);
+    let (trace, dir) = open(&bytes);
+    Made { trace, threads, _dir: dir }
+}
+
+fn record((plan, chunk_rows): &Plan, keep: (usize, usize)) -> (Vec<u8>, Vec<naive::Thread>) {
     let mut builder = TraceBuilder::new("full");
     builder.process(0, "monitoring", &[("end", Value::text("clean"))]);
     let ids: Vec<u32> = (0..IDS)
@@ -96,8 +107,7 @@ fn make((plan, chunk_rows): &Plan, keep: (usize, usize)) -> Made {
     for thread in &mut threads {
         thread.end = end;
     }
-    let (trace, dir) = open(&builder.finish());
-    Made { trace, threads, _dir: dir }
+    (builder.finish(), threads)
 }
 
 fn ranged(trace: &Trace, range: (u64, u64)) -> Selection {
