@@ -34,9 +34,10 @@ pub fn run(trace: &Trace, filter: &Filter, json: bool) -> Result<ExitCode> {
         flush(&mut out, &mut buffer, 0)?;
     } else {
         let mut buffer = Vec::with_capacity(BUFFER + 4096);
+        let lines = TextLines::new(trace);
         buffer.extend_from_slice(b"          time  thread  kind         event\n");
         events(trace, &selection, &mut |row| {
-            buffer.extend_from_slice(text_line(trace, row).as_bytes());
+            lines.push(&mut buffer, row);
             flush(&mut out, &mut buffer, BUFFER)
         })?;
         flush(&mut out, &mut buffer, 0)?;
@@ -190,35 +191,76 @@ impl<'t> JsonLines<'t> {
 /// Deeper events are not indented further than this many levels.
 const INDENT_MAX: u32 = 40;
 
-fn text_line(trace: &Trace, row: &Row<'_>) -> String {
-    let name = |symbol| escape::text(&trace.symbols.full_name(symbol)).into_owned();
-    let known = |symbol: Option<SymbolId>| symbol.map_or_else(|| "(unknown)".to_owned(), name);
-    let what = match row.detail {
-        Detail::Function(symbol) => name(symbol),
-        Detail::Line { function, line } => format!("{}:{line}", known(function)),
-        Detail::Opcode { function, offset, opcode } => {
-            format!("{} +{offset} opcode {opcode}", known(function))
+/// Writes rows as text; what is the same for every event of a function is made once.
+struct TextLines<'t> {
+    trace: &'t Trace,
+    /// By symbol: `module.name`, sanitised.
+    names: Vec<String>,
+}
+
+impl<'t> TextLines<'t> {
+    fn new(trace: &'t Trace) -> Self {
+        let names = trace
+            .symbols
+            .iter()
+            .map(|(id, _)| escape::text(&trace.symbols.full_name(id)).into_owned());
+        Self { trace, names: names.collect() }
+    }
+
+    fn push(&self, out: &mut Vec<u8>, row: &Row<'_>) {
+        let start = out.len();
+        pad_left(out, &time::seconds(row.ts_ns), 14);
+        out.extend_from_slice(b"  ");
+        let thread = row.thread.and_then(|thread| self.trace.threads.get(thread));
+        let mut label = thread.map_or_else(|| "-".to_owned(), |t| t.serial.to_string());
+        if row.fiber != 0 {
+            label.push_str(&format!("/{}", row.fiber));
         }
-        Detail::Exception { function, line, type_symbol, message } => {
-            let kind = trace.symbols.name(type_symbol);
-            let colon = if message.is_empty() { "" } else { ": " };
-            format!("{}:{line}  {kind}{colon}{}", name(function), escape::text(message))
+        pad_left(out, &label, 6);
+        out.extend_from_slice(b"  ");
+        out.extend_from_slice(row.kind.as_bytes());
+        let indent =
+            13usize.saturating_sub(row.kind.len()) + 2 * row.depth.min(INDENT_MAX) as usize;
+        out.resize(out.len() + indent, b' ');
+        self.what(out, row);
+        while out.len() > start && out.last() == Some(&b' ') {
+            out.pop();
         }
-        Detail::Named(text) => escape::text(text).into_owned(),
-        Detail::Counter { name, value } => format!("{} = {value}", escape::text(name)),
-        Detail::Lost { count: 0, cause } => format!("events lost: {}", cause.name()),
-        Detail::Lost { count, cause } => format!("{count} events lost: {}", cause.name()),
-        Detail::Other => String::new(),
-    };
-    let thread = row.thread.map_or_else(|| "-".to_owned(), |t| trace.threads[t].serial.to_string());
-    let fiber = if row.fiber == 0 { String::new() } else { format!("/{}", row.fiber) };
-    let indent = (row.depth.min(INDENT_MAX) * 2) as usize;
-    let line = format!(
-        "{:>14}  {:>6}  {:<11}  {:indent$}{what}",
-        time::seconds(row.ts_ns),
-        format!("{thread}{fiber}"),
-        row.kind,
-        "",
-    );
-    format!("{}\n", line.trim_end())
+        out.push(b'\n');
+    }
+
+    fn name(&self, symbol: Option<SymbolId>) -> &str {
+        symbol.and_then(|id| self.names.get(id as usize)).map_or("(unknown)", String::as_str)
+    }
+
+    fn what(&self, out: &mut Vec<u8>, row: &Row<'_>) {
+        let text = match row.detail {
+            Detail::Function(symbol) => {
+                out.extend_from_slice(self.name(Some(symbol)).as_bytes());
+                return;
+            }
+            Detail::Line { function, line } => format!("{}:{line}", self.name(function)),
+            Detail::Opcode { function, offset, opcode } => {
+                format!("{} +{offset} opcode {opcode}", self.name(function))
+            }
+            Detail::Exception { function, line, type_symbol, message } => {
+                let kind = self.trace.symbols.name(type_symbol);
+                let colon = if message.is_empty() { "" } else { ": " };
+                let message = escape::text(message);
+                format!("{}:{line}  {kind}{colon}{message}", self.name(Some(function)))
+            }
+            Detail::Named(text) => escape::text(text).into_owned(),
+            Detail::Counter { name, value } => format!("{} = {value}", escape::text(name)),
+            Detail::Lost { count: 0, cause } => format!("events lost: {}", cause.name()),
+            Detail::Lost { count, cause } => format!("{count} events lost: {}", cause.name()),
+            Detail::Other => return,
+        };
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Appends plain ASCII on the right of `width` columns.
+fn pad_left(out: &mut Vec<u8>, text: &str, width: usize) {
+    out.resize(out.len() + width.saturating_sub(text.len()), b' ');
+    out.extend_from_slice(text.as_bytes());
 }

@@ -10,7 +10,6 @@ mod lane;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
-use rtrace_format::record::Subkind;
 use rtrace_format::{Kind, Long, Step};
 
 use self::lane::{LaneState, Outcome};
@@ -138,7 +137,11 @@ impl Unwind {
 #[derive(Debug, Default)]
 struct Gatherer {
     range: TickRange,
-    lanes: HashMap<u32, LaneState>,
+    /// The lanes that do not run.
+    parked: HashMap<u32, LaneState>,
+    /// The running lane.
+    fiber: u32,
+    running: LaneState,
     rows: HashMap<Key, Exception>,
     unwinds: HashMap<SymbolId, Unwind>,
 }
@@ -173,8 +176,15 @@ impl Gatherer {
 
     /// Nothing more is known of any propagation.
     fn give_up(&mut self) {
-        let ended: Vec<_> = self.lanes.values_mut().flat_map(LaneState::give_up).collect();
+        let mut ended = self.running.give_up();
+        ended.extend(self.parked.values_mut().flat_map(LaneState::give_up));
         self.close(ended);
+    }
+
+    /// Whether the fate of every exception raised in the range is known.
+    fn is_settled(&self) -> bool {
+        let range = self.range;
+        !self.running.has_any_in(range) && self.parked.values().all(|l| !l.has_any_in(range))
     }
 
     fn unwound(&mut self, symbol: SymbolId, tick: u64) {
@@ -188,50 +198,58 @@ impl Gatherer {
 
 impl Visitor for Gatherer {
     fn begin(&mut self, lane: &Lane, _: u64) {
-        let ended = self.lanes.entry(lane.fiber).or_default().give_up();
+        let ended = if lane.fiber == self.fiber {
+            self.running.give_up()
+        } else {
+            self.parked.entry(lane.fiber).or_default().give_up()
+        };
         self.close(ended);
     }
 
+    fn switched(&mut self, lane: &Lane, _: u64) {
+        if lane.fiber != self.fiber {
+            let next = self.parked.remove(&lane.fiber).unwrap_or_default();
+            let before = std::mem::replace(&mut self.running, next);
+            self.parked.insert(self.fiber, before);
+            self.fiber = lane.fiber;
+        }
+    }
+
+    #[inline]
     fn event(&mut self, event: &Event<'_>) -> ControlFlow<()> {
-        let tick = event.record.tick;
-        let state = self.lanes.entry(event.lane.fiber).or_default();
-        let past = tick >= self.range.from && !self.range.contains(tick);
-        match (event.step, event.record.word.kind()) {
-            (Step::Left { depth, repaired, .. }, kind) => {
-                let raising = matches!(kind, Some(Kind::Unwind | Kind::CException));
-                if kind == Some(Kind::Unwind) {
-                    self.unwound(event.record.word.id(), tick);
+        let (tick, word) = (event.record.tick, event.record.word);
+        match event.step {
+            Step::Left { depth, repaired, .. } => {
+                if word.kind() == Some(Kind::Unwind) {
+                    self.unwound(word.id(), tick);
                 }
-                let Some(state) = self.lanes.get_mut(&event.lane.fiber) else {
-                    return ControlFlow::Continue(());
-                };
-                if !state.is_idle() {
+                if !self.running.is_idle() {
                     let mut ended = Vec::new();
                     if repaired > 0 {
-                        ended.extend(state.forget_above(depth));
+                        ended.extend(self.running.forget_above(depth));
                     }
-                    if raising {
-                        ended.extend(state.unwind(depth));
+                    let raising = matches!(word.kind(), Some(Kind::Unwind | Kind::CException));
+                    ended.extend(if raising {
+                        self.running.unwind(depth)
                     } else {
-                        ended.extend(state.leave(depth));
-                    }
+                        self.running.leave(depth)
+                    });
                     self.close(ended);
                 }
             }
-            (_, Some(Kind::Long)) if event.record.word.subkind() == Subkind::EXCEPTION => {
-                let long = Long::parse(event.record.word, event.record.payload);
-                if let Long::Exception { function, line, type_symbol, message } = long {
+            Step::Other if word.kind() == Some(Kind::Long) => {
+                if let Long::Exception { function, line, type_symbol, message } =
+                    Long::parse(word, event.record.payload)
+                {
                     let raised = lane::Raised { type_symbol, message, function, line, tick };
-                    let ended = state.exception(event.depth(), raised);
+                    let ended = self.running.exception(event.depth(), raised);
                     self.close(ended);
                 }
             }
-            _ => {}
+            Step::Entered { .. } | Step::Unmatched { .. } | Step::Other => {}
         }
-        if past && self.lanes.values().all(|lane| !lane.has_any_in(self.range)) {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
+        let past = tick >= self.range.from && !self.range.contains(tick);
+        if past && self.is_settled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn gap(&mut self, _: &Gap) {

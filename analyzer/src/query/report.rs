@@ -124,14 +124,57 @@ struct Open {
     since: u64,
 }
 
+/// What is open on a lane, by function. A thread's own stack has a place for every id,
+/// which is quick; greenlets may be thousands and have places for what they use.
+#[derive(Debug)]
+enum OpenTable {
+    Dense(Vec<Open>),
+    Sparse(HashMap<SymbolId, Open, super::FastHash>),
+}
+
+impl OpenTable {
+    fn of_fiber(fiber: u32) -> Self {
+        if fiber == 0 { Self::Dense(Vec::new()) } else { Self::Sparse(HashMap::default()) }
+    }
+
+    #[inline]
+    fn slot(&mut self, id: SymbolId) -> &mut Open {
+        match self {
+            Self::Dense(all) => {
+                let at = id as usize;
+                if at >= all.len() {
+                    all.resize(at + 1, Open::default());
+                }
+                &mut all[at]
+            }
+            Self::Sparse(some) => some.entry(id).or_default(),
+        }
+    }
+
+    /// Empties the table and gives what was open.
+    fn drain(&mut self) -> Vec<(SymbolId, Open)> {
+        let all: Vec<(SymbolId, Open)> = match self {
+            Self::Dense(all) => (0..).zip(all.drain(..)).collect(),
+            Self::Sparse(some) => some.drain().collect(),
+        };
+        all.into_iter().filter(|(_, open)| open.count > 0).collect()
+    }
+}
+
 /// One lane's account. Its clock stands still while another lane runs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Account {
     /// How long the lane has run.
     ran: u64,
     /// The innermost function, if a frame is open.
     top: Option<SymbolId>,
-    open: HashMap<SymbolId, Open, super::FastHash>,
+    open: OpenTable,
+}
+
+impl Account {
+    fn of_fiber(fiber: u32) -> Self {
+        Self { ran: 0, top: None, open: OpenTable::of_fiber(fiber) }
+    }
 }
 
 /// Adds up one thread.
@@ -155,7 +198,7 @@ impl Ledger {
             figures: Vec::new(),
             parked: HashMap::new(),
             current: None,
-            running: Account::default(),
+            running: Account::of_fiber(0),
             last: 0,
         }
     }
@@ -191,7 +234,7 @@ impl Ledger {
     #[inline]
     fn enter(&mut self, id: SymbolId) {
         let ran = self.running.ran;
-        let open = self.running.open.entry(id).or_default();
+        let open = self.running.open.slot(id);
         if open.count == 0 {
             open.since = ran;
         }
@@ -202,9 +245,10 @@ impl Ledger {
     #[inline]
     fn leave(&mut self, id: SymbolId) {
         let ran = self.running.ran;
-        let Some(open) = self.running.open.get_mut(&id).filter(|open| open.count > 0) else {
+        let open = self.running.open.slot(id);
+        if open.count == 0 {
             return;
-        };
+        }
         open.count -= 1;
         if open.count == 0 {
             let spent = ran - open.since;
@@ -215,10 +259,8 @@ impl Ledger {
     /// Ends what is open on the running lane, and counts its time so far.
     fn close_running(&mut self) {
         let ran = self.running.ran;
-        for (id, open) in std::mem::take(&mut self.running.open) {
-            if open.count > 0 {
-                self.figures(id).total_ticks += ran - open.since;
-            }
+        for (id, open) in self.running.open.drain() {
+            self.figures(id).total_ticks += ran - open.since;
         }
         self.running.top = None;
     }
@@ -233,11 +275,14 @@ impl Ledger {
 
     /// Makes `fiber` the lane that the methods above work on.
     fn turn_to(&mut self, fiber: Option<u32>) {
-        if let Some(before) = self.current.take() {
-            self.parked.insert(before, std::mem::take(&mut self.running));
+        if fiber == self.current {
+            return;
         }
-        if let Some(fiber) = fiber {
-            self.running = self.parked.remove(&fiber).unwrap_or_default();
+        let account = fiber.and_then(|fiber| self.parked.remove(&fiber));
+        let account = account.unwrap_or_else(|| Account::of_fiber(fiber.unwrap_or(0)));
+        let before = std::mem::replace(&mut self.running, account);
+        if let Some(parked) = self.current {
+            self.parked.insert(parked, before);
         }
         self.current = fiber;
     }
@@ -248,7 +293,7 @@ impl Ledger {
             self.running = account;
             self.close_running();
         }
-        self.running = Account::default();
+        self.running = Account::of_fiber(0);
     }
 }
 
