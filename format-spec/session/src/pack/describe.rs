@@ -57,6 +57,22 @@ pub(crate) fn thread(header: &RingHeader, stack: Option<&Stack>, lost: (u64, u32
     meta
 }
 
+/// What to write where the last `THRD` chunk said `before`: keys that are no
+/// longer true are not left out, which would keep them, but said to be nothing.
+pub(crate) fn replacing(before: Option<&Meta>, meta: &Meta) -> Meta {
+    let mut meta = meta.clone();
+    let stale = |key: &str, meta: &Meta| {
+        before.is_some_and(|before| before.get(key).is_some()) && meta.get(key).is_none()
+    };
+    if stale("stack", &meta) {
+        meta.set("stack", Value::Text(encode_stack(&Stack::default())));
+    }
+    if stale("lost_at_end", &meta) {
+        meta.set("lost_at_end", Value::U64(0));
+    }
+    meta
+}
+
 /// Depth, number of frames, ticks, frame words (SPEC section 9.4).
 fn encode_stack(stack: &Stack) -> Vec<u8> {
     let depth = stack.depth();

@@ -12,6 +12,7 @@ use rtrace_format::{Cause, Meta, Segment, SummaryBuilder};
 
 use crate::error::{Error, Result};
 use crate::live::SymbolFile;
+use crate::pack::describe;
 use crate::pack::resume::Resumed;
 use crate::pack::symbols::Symbols;
 use crate::pack::thread::ThreadPacker;
@@ -163,7 +164,9 @@ impl Packer {
     /// It could not be written.
     pub(crate) fn thread_meta(&mut self, serial: u64, meta: &Meta) -> Result<()> {
         let mut payload = serial.to_le_bytes().to_vec();
-        payload.extend(meta.encode());
+        let before = self.resumed.threads.get(&serial);
+        let before = before.and_then(|old| Meta::decode(old.get(8..)?).ok());
+        payload.extend(describe::replacing(before.as_ref(), meta).encode());
         if self.resumed.threads.get(&serial) != Some(&payload) {
             // Frames of its stack may be of symbols that no record named.
             self.sink.symbols.write(&mut self.sink.writer)?;

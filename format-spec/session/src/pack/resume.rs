@@ -184,14 +184,21 @@ impl Resumed {
     pub(crate) fn thread(&self, file: &File, path: &Path, serial: u64) -> Result<ThreadPacker> {
         let mut packer = ThreadPacker::new(serial);
         let chunks = self.events.get(&serial).map_or(&[][..], Vec::as_slice);
+        let mut lap = None;
         for (offset, header) in chunks.iter().rev() {
             let payload = match payload(file, path, *offset, header, META_MAX * 8) {
                 Err(error) if matches!(error.kind(), crate::ErrorKind::Format(_)) => continue,
                 other => other?,
             };
             let Ok(chunk) = EventChunk::parse(&payload) else { continue };
-            if let Ok(rows) = chunk.rows(&mut Vec::new()) {
-                packer.resume(&chunk.header, &rows);
+            let Ok(rows) = chunk.rows(&mut Vec::new()) else { continue };
+            match lap {
+                None => packer.resume(&chunk.header, &rows),
+                Some(lap) if lap == chunk.header.lap => packer.resume_before(&rows),
+                Some(_) => break,
+            }
+            lap = Some(chunk.header.lap);
+            if chunk.header.records > 0 {
                 break;
             }
         }

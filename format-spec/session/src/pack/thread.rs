@@ -95,9 +95,7 @@ impl ThreadPacker {
     pub(crate) fn resume(&mut self, header: &EventHeader, rows: &Rows) {
         self.next = Some(header.end_record());
         self.lap = header.lap;
-        let longs = rows.rows.iter().rev().take_while(|&&row| !Word(row).is_numbered());
-        let behind = longs.filter(|&&row| Word(row).kind() == Some(Kind::Long)).count();
-        self.taken = Taken::Numbers { behind };
+        self.taken = Taken::Numbers { behind: unnumbered_behind(rows) };
         self.stack = Stack::from_keyframe(&header.keyframe);
         self.fiber = header.fiber;
         for record in rows {
@@ -108,6 +106,14 @@ impl ThreadPacker {
             }
         }
         self.end_tick = header.end_tick;
+    }
+
+    /// Counts what stands before a chunk of unnumbered records alone, in the
+    /// same lap: no record number says that it was taken.
+    pub(crate) fn resume_before(&mut self, rows: &Rows) {
+        if let Taken::Numbers { behind } = &mut self.taken {
+            *behind += unnumbered_behind(rows);
+        }
     }
 
     /// The last lap that was taken, whole or in part.
@@ -190,8 +196,10 @@ impl ThreadPacker {
             _ => 0,
         };
         let mut skip = 0;
+        let mut tick = segment.rows.base_tick;
         for (i, &row) in segment.rows.rows.iter().enumerate() {
             let word = Word(row);
+            tick = tick.wrapping_add(ticks_of(word));
             if word.is_numbered() {
                 if known == 0 {
                     break;
@@ -200,7 +208,8 @@ impl ThreadPacker {
                 skip = i + 1;
             } else if word.kind() == Some(Kind::Long) {
                 if known == 0 {
-                    if behind == 0 {
+                    // Some of those behind may be of the lap before this one.
+                    if behind == 0 || tick > self.end_tick {
                         break;
                     }
                     behind -= 1;
@@ -318,7 +327,9 @@ impl ThreadPacker {
                 self.begin(tick, self.next.unwrap_or(0));
             }
         }
-        self.end_tick = tick;
+        if skip < from.rows.len() {
+            self.end_tick = tick;
+        }
         self.took(segment, from.rows.len());
         if self.since.is_none() && !self.rows.rows.is_empty() {
             self.since = Some(Instant::now());
@@ -428,6 +439,12 @@ impl ThreadPacker {
         self.since = None;
         Ok(())
     }
+}
+
+/// How many unnumbered records stand behind the last numbered one.
+fn unnumbered_behind(rows: &Rows) -> usize {
+    let behind = rows.rows.iter().rev().take_while(|&&row| !Word(row).is_numbered());
+    behind.filter(|&&row| Word(row).kind() == Some(Kind::Long)).count()
 }
 
 /// Cuts `extend` words that no record follows: the record was not there yet.
