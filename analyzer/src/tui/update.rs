@@ -84,6 +84,15 @@ fn settle(model: &mut Model, effects: &mut Vec<Effect>) {
     }
     let layout = Layout::of(model);
     model.camera.resize(layout.flame_cols());
+    for place in &layout.lanes {
+        // A lane that got more rows is not left scrolled past its end.
+        let deepest = model.deepest.get(place.lane).copied().unwrap_or(0);
+        let most = deepest.saturating_sub(u32::from(place.rows));
+        if deepest > 0 && place.depth > most {
+            model.depths.insert(place.lane, most);
+        }
+    }
+    let layout = Layout::of(model);
     let version = model.version;
     for place in &layout.lanes {
         let grid = model.camera.grid();
@@ -94,6 +103,12 @@ fn settle(model: &mut Model, effects: &mut Vec<Effect>) {
                 && asked.depth + asked.rows >= place.depth + u32::from(place.rows)
         };
         if asked.is_some_and(|(asked, of)| *of == version && covers(asked)) {
+            continue;
+        }
+        // What a live session asks anew by itself waits for the answer before: else a lane that
+        // takes longer than a refresh would never be drawn.
+        let open = model.pending.get(&Slot::Lane(place.lane)).is_some_and(|p| p.open);
+        if open && asked.is_some_and(|(_, of)| *of != version) {
             continue;
         }
         // More rows than are shown: until it was seen how deep the lane is, the layout gives it

@@ -6,7 +6,7 @@ use rtrace_format::record::Subkind;
 use rtrace_format::{Frame, Kind, Step};
 
 use super::{Flags, Grid, Lane, LaneOf, Raster, edges};
-use crate::model::{Gap, TickRange};
+use crate::model::{Gap, Thread, TickRange};
 use crate::trace::{Event, Trace, Visitor, replay};
 
 /// How many events pass between two looks at whether the answer is still wanted.
@@ -38,13 +38,23 @@ pub fn exact(
         look: LOOK,
         stopped: false,
     };
-    replay(trace, thread, range, &mut cells);
+    replay(trace, thread, behind_gap(thread, range), &mut cells);
     if cells.stopped || cancelled() {
         return None;
     }
     let end = trace.lane_end(thread);
     cells.close(end, range.to);
     Some(cells.raster.finish(false, |tick| trace.clock.ns(tick)))
+}
+
+/// The range, longer if it ends where records are missing: the frames that were open all through
+/// are told by the block behind.
+fn behind_gap(thread: &Thread, range: TickRange) -> TickRange {
+    let ends_in = |gap: &&Gap| gap.from_tick < range.to && range.to <= gap.to_tick;
+    match thread.gaps().find(ends_in) {
+        Some(gap) => TickRange { to: gap.to_tick.saturating_add(1), ..range },
+        None => range,
+    }
 }
 
 struct Cells<'a> {

@@ -90,7 +90,10 @@ fn refreshed(model: &mut Model, overview: Overview) {
         model.search = crate::tui::model::Search::new(&text, &model.overview);
     }
     if model.follow {
+        let before = model.camera.grid().start();
         model.camera.go_to_end();
+        // The caret keeps its column.
+        model.caret = model.caret.saturating_add(model.camera.grid().start() - before);
         super::camera::keep_caret(model);
     }
     if ended {

@@ -95,7 +95,8 @@ impl Painter<'_> {
                     _ => (room - text::width(&words) - 2) / 2,
                 };
                 let x = self.flame.x + from as u16 + at as u16;
-                let y = self.y(self.place.rows.saturating_sub(1) / 2);
+                // The deepest row is the one that calls known from later leave free.
+                let y = self.y(self.place.rows.saturating_sub(1));
                 paint::text(buf, self.flame, x, y, &format!(" {words} "), style);
             }
         }
