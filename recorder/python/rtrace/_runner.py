@@ -101,6 +101,9 @@ def _code(source: str, arguments: list[str]) -> tuple[CodeType, dict[str, Any]]:
         import linecache
 
         linecache._register_code(code, source, "<string>")  # type: ignore[attr-defined]
+        if code in linecache.cache:
+            # The first releases of 3.13 look it up by the file's name.
+            linecache.cache["<string>"] = linecache.cache.pop(code)  # type: ignore[call-overload]
     names = _fresh_main().__dict__
     names["__loader__"] = sys.modules["_frozen_importlib"].BuiltinImporter  # type: ignore[attr-defined]
     return code, names
