@@ -88,20 +88,25 @@ pub fn run(dir: &Path) -> Result<Packed> {
 /// Waits until everything of a process that has ended is in `trace.bin`.
 ///
 /// True when it is, or when the whole session was finished; false when `limit`
-/// has passed, or no collector works on the session.
+/// has passed, or no collector works on the session. For the last process of a
+/// session it waits until the trace is finished, too.
 pub fn wait_for(dir: &Path, process: u32, limit: Duration) -> bool {
     let end = Instant::now() + limit;
     let path = process_path(dir, process);
     loop {
         let Ok(session) = read::whole(&session_path(dir), 4096) else { return true };
         let state = rtrace_format::bytes::u64_at(&session, session::field::COLLECTOR_STATE);
-        if state == Some(session::COLLECTOR_FINISHED) || processes::is_packed(&path) {
+        if state == Some(session::COLLECTOR_FINISHED) {
+            return true;
+        }
+        let packed = processes::is_packed(&path);
+        if packed && !processes::are_all_packed(dir) {
             return true;
         }
         let pid = rtrace_format::bytes::u64_at(&session, session::field::COLLECTOR_PID);
         let works = state != Some(session::COLLECTOR_NONE) && pid.is_none_or(may_live);
         if !works || Instant::now() >= end {
-            return false;
+            return packed;
         }
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -156,7 +161,8 @@ impl Collector {
             if failing_since.is_some() {
                 pause = PAUSE_IDLE_MAX;
             }
-            if !over {
+            // Whoever started the program waits for the last round.
+            if !self.processes.all_closed() {
                 std::thread::sleep(pause);
             }
         }

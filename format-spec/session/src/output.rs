@@ -14,6 +14,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rtrace_format::file::FileHeader;
 use rtrace_format::{Meta, chunk};
@@ -25,6 +26,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::{host, lock};
 
 pub use existing::{Existing, judge};
+
+/// How long to wait for the collector of a recording that is over.
+const FINISHING: Duration = Duration::from_secs(2);
 
 /// A path that this process may write its trace to, locked until it is written.
 ///
@@ -119,19 +123,24 @@ fn try_reserve(path: &Path) -> Result<Output> {
                 "exists and is not an rtrace file, so it is left alone; choose another path with -o",
             ));
         }
-        lock::try_exclusive(&file, path)?;
+        // No process of it is live: if somebody has the lock, he is finishing it.
+        let patience = match existing {
+            Existing::Busy => return Err(Error::busy(path)),
+            Existing::Empty => Duration::ZERO,
+            _ => FINISHING,
+        };
+        lock::exclusive_within(&file, path, patience)?;
         if !is_same(&file, path) || judge(&file, path)? != existing {
             continue;
         }
         let stands = match existing {
-            Existing::Busy => return Err(Error::busy(path)),
             Existing::Empty => Stands::Empty,
             Existing::Clean => Stands::Clean,
             Existing::Unfinished { created_ns, pid } => {
                 renamed = Some(rename_away(path, created_ns, pid)?);
                 continue;
             }
-            Existing::NotOurs => continue,
+            Existing::NotOurs | Existing::Busy => continue,
         };
         return Ok(Output { path: path.to_owned(), file, stands, written: false, renamed });
     }

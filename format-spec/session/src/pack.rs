@@ -16,6 +16,7 @@ mod resume;
 pub(crate) mod ring;
 mod stacks;
 mod symbols;
+mod taken;
 mod target;
 mod thread;
 mod writer;

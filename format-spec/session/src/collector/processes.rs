@@ -1,6 +1,7 @@
 //! The processes that the collector waits for.
 
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use crate::live::{End, Process, SessionReader, judge_process, read_process};
 use crate::liveness::{Here, Liveness};
 use crate::pack::describe_process;
 use crate::pack::packer::Packer;
-use crate::read;
+use crate::{dirs, read};
 
 /// How often a process is asked for without looking at its mappings, and with.
 const GLANCE_EVERY: Duration = Duration::from_millis(100);
@@ -175,4 +176,13 @@ fn state(path: &Path) -> Option<u64> {
 /// Whether the collector has said that everything of a process is in the trace.
 pub(super) fn is_packed(path: &Path) -> bool {
     field_of(path, field::PACKED) == Some(1)
+}
+
+/// Whether that is so for every process of the session in `dir`.
+pub(super) fn are_all_packed(dir: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(dir) else { return true };
+    let mut processes = entries
+        .flatten()
+        .filter(|entry| dirs::numbered(entry.file_name().as_bytes(), b"process-").is_some());
+    processes.all(|entry| is_packed(&entry.path()))
 }

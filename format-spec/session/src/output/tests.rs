@@ -92,6 +92,22 @@ fn a_killed_or_unfinished_or_damaged_trace_is_renamed() {
 }
 
 #[test]
+fn a_recording_that_is_being_finished_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("trace.bin");
+    let all = finished("clean");
+    fs::write(&path, &all[..all.len() - 90]).unwrap();
+    let collector = open_rw(&path).unwrap();
+    lock::try_exclusive(&collector, &path).unwrap();
+    let late = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        collector.write_all_at(&all, 0).unwrap();
+    });
+    assert_eq!(write_new(&path, 1), (path, None), "overwritten, not renamed, not beside it");
+    late.join().unwrap();
+}
+
+#[test]
 fn what_is_not_ours_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notes.txt");

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::pack::Sink;
 use crate::pack::remap;
 use crate::pack::stacks::{agree, chunk_keyframe, fill_from};
+use crate::pack::taken::{Taken, unnumbered_behind};
 
 /// A chunk is written when the next segment would take it above this.
 pub(crate) const CHUNK_ROWS: usize = 1 << 16;
@@ -59,23 +60,13 @@ pub(crate) struct ThreadPacker {
     since: Option<Instant>,
 }
 
-/// How much of the last lap is in the trace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Taken {
-    /// So many of its rows: it was not sealed when it was read.
-    Rows(usize),
-    /// As many as the record numbers say, and so many unnumbered ones behind:
-    /// another process wrote them.
-    Numbers { behind: usize },
-}
-
 impl ThreadPacker {
     pub(crate) fn new(serial: u64) -> ThreadPacker {
         ThreadPacker {
             serial,
             next: None,
             lap: 0,
-            taken: Taken::Numbers { behind: 0 },
+            taken: Taken::NOTHING,
             written: 0,
             stack: Stack::default(),
             fiber: 0,
@@ -182,42 +173,8 @@ impl ThreadPacker {
     /// How many rows of a segment are in the trace already.
     fn rows_to_skip(&self, segment: &Segment) -> usize {
         let Some(next) = self.next else { return 0 };
-        let again = segment.lap == self.lap;
-        match self.taken {
-            Taken::Rows(rows) if again => return rows.min(segment.rows.rows.len()),
-            _ => {}
-        }
-        let mut known = next.saturating_sub(segment.rows.first_record);
-        if known == 0 && !again {
-            return 0;
-        }
-        let mut behind = match self.taken {
-            Taken::Numbers { behind } if again => behind,
-            _ => 0,
-        };
-        let mut skip = 0;
-        let mut tick = segment.rows.base_tick;
-        for (i, &row) in segment.rows.rows.iter().enumerate() {
-            let word = Word(row);
-            tick = tick.wrapping_add(ticks_of(word));
-            if word.is_numbered() {
-                if known == 0 {
-                    break;
-                }
-                known -= 1;
-                skip = i + 1;
-            } else if word.kind() == Some(Kind::Long) {
-                if known == 0 {
-                    // Some of those behind may be of the lap before this one.
-                    if behind == 0 || tick > self.end_tick {
-                        break;
-                    }
-                    behind -= 1;
-                }
-                skip = i + 1;
-            }
-        }
-        skip
+        let taken = if segment.lap == self.lap { self.taken } else { Taken::NOTHING };
+        taken.rows_to_skip(&segment.rows, next, self.end_tick)
     }
 
     /// Whether a segment goes on where the gathered rows end. Depth is checked
@@ -439,12 +396,6 @@ impl ThreadPacker {
         self.since = None;
         Ok(())
     }
-}
-
-/// How many unnumbered records stand behind the last numbered one.
-fn unnumbered_behind(rows: &Rows) -> usize {
-    let behind = rows.rows.iter().rev().take_while(|&&row| !Word(row).is_numbered());
-    behind.filter(|&&row| Word(row).kind() == Some(Kind::Long)).count()
 }
 
 /// Cuts `extend` words that no record follows: the record was not there yet.
