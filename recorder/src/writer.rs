@@ -13,6 +13,8 @@
 #![allow(unsafe_code, reason = "stores through pointers into the mappings that the ring keeps")]
 
 pub mod cold;
+#[cfg(test)]
+mod tests;
 
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,0 +1,358 @@
+//! The writer against a model that keeps everything in vectors, read back from the
+//! ring file by the format crate's own decoders.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use rtrace_format::record::Subkind;
+use rtrace_format::ring::RingHeader;
+use rtrace_format::{Effect, Frame, Kind, Long, Segment, Stack, long};
+
+use super::Writer;
+use super::cold::{Cold, Helpers};
+use crate::clock::{self, Ticks};
+use crate::filter::Filter;
+use crate::options::{HookKind, Mode, Options};
+use crate::recording::Recording;
+use crate::session::{self, Interpreter};
+
+const HELPERS: Helpers = Helpers { attach: |_, _| false, name: || Some(b"named".to_vec()) };
+
+struct Fixture {
+    _dir: tempfile::TempDir,
+    recording: Arc<Recording>,
+}
+
+fn fixture(ring_size: u64, max_memory: u64, max_depth: Option<u32>) -> Fixture {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        output: dir.path().join("trace.bin"),
+        mode: Mode::Flight,
+        hook: HookKind::Profile,
+        c_calls: false,
+        lines: false,
+        opcodes: false,
+        ring_size,
+        max_memory: Some(max_memory),
+        ring_dir: Some(dir.path().to_owned()),
+        filter: Filter::default(),
+        max_depth,
+        children: false,
+        runner: false,
+        argv: vec![],
+    };
+    let begun = session::begin(options, &Interpreter::default()).unwrap();
+    Fixture { _dir: dir, recording: Arc::new(begun.recording) }
+}
+
+fn writer(fixture: &Fixture, frames: &[Frame]) -> Writer {
+    let tid = crate::thread::current_tid();
+    let mut writer = Writer::detached(Cold::new(HELPERS, tid), Ticks::of(&fixture.recording.clock));
+    let ring = fixture.recording.new_ring(tid).unwrap();
+    writer.attach(Arc::clone(&fixture.recording), ring, frames);
+    writer
+}
+
+/// What a reader finds in a ring file.
+struct Read {
+    header: RingHeader,
+    segments: Vec<Segment>,
+    stack: Vec<Frame>,
+}
+
+fn read(fixture: &Fixture) -> Read {
+    let path = rtrace_session::create::ring_path(&fixture.recording.dir, 0);
+    read_ring(&path)
+}
+
+fn read_ring(path: &Path) -> Read {
+    let bytes = std::fs::read(path).unwrap();
+    let header = RingHeader::parse(&bytes[..4096]).unwrap();
+    let len = header.segment_len as usize;
+    let at = header.segment_offsets().map(|offset| &bytes[offset as usize..offset as usize + len]);
+    let used = at.filter(|bytes| bytes[8..16] != [0; 8]);
+    let mut segments: Vec<Segment> = used.map(|bytes| Segment::parse(bytes).unwrap()).collect();
+    segments.sort_by_key(|segment| segment.lap);
+    let extent = header.stack().unwrap();
+    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let stack = (0..(header.depth as usize).min(extent.count as usize)).map(|index| {
+        let at = extent.offset as usize + index * 16;
+        Frame { tick: word(at), word: word(at + 8) as u32 }
+    });
+    let stack = stack.collect();
+    Read { header, segments, stack }
+}
+
+/// Numbered records: number, kind, id.
+fn records(read: &Read) -> Vec<(u64, Kind, u32)> {
+    let all = read.segments.iter().flat_map(|segment| segment.rows.iter());
+    let numbered = all.filter_map(|record| {
+        let kind = record.word.kind().unwrap();
+        let id = if kind == Kind::Long { record.word.subkind().into() } else { record.word.id() };
+        record.numbered.then_some((record.number, kind, id))
+    });
+    numbered.collect()
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Op {
+    Enter(Kind, u32),
+    /// Leaves the frame so many below the top; past the outermost: an unknown one.
+    Leave(Kind, usize),
+    Line(u32),
+    Mark(usize),
+    Cut,
+    /// A pause of this many times 2^30 ticks.
+    Pause(u64),
+}
+
+#[derive(Default)]
+struct Model {
+    stack: Vec<u32>,
+    records: Vec<(u64, Kind, u32)>,
+}
+
+impl Model {
+    fn push(&mut self, kind: Kind, id: u32) {
+        self.records.push((self.records.len() as u64, kind, id));
+    }
+
+    fn apply(&mut self, writer: &mut Writer, op: Op) {
+        match op {
+            Op::Enter(Kind::CCall, id) => {
+                writer.enter_c(id);
+                if !self.stack.is_empty() {
+                    self.push(Kind::CCall, id);
+                    self.stack.push(id);
+                }
+            }
+            Op::Enter(kind, id) => {
+                writer.enter(kind, id);
+                self.push(kind, id);
+                self.stack.push(id);
+            }
+            Op::Leave(kind, below) => {
+                let Some(at) = self.stack.len().checked_sub(below + 1) else {
+                    // No such frame is open: nothing is to be written.
+                    return writer.leave(kind, 0xFFF_FFFF);
+                };
+                let id = self.stack[at];
+                writer.leave(kind, id);
+                self.push(kind, id);
+                // The topmost one of this id, and all above it.
+                let top = self.stack.iter().rposition(|&open| open == id).unwrap();
+                self.stack.truncate(top);
+            }
+            Op::Line(line) => {
+                writer.point(Kind::Line, line);
+                if !self.stack.is_empty() {
+                    self.push(Kind::Line, line);
+                }
+            }
+            Op::Mark(len) => {
+                let mut payload = Vec::new();
+                long::encode_named(&mut payload, &vec![b'm'; len]);
+                writer.long(Subkind::MARK, 0, &payload);
+                self.push(Kind::Long, Subkind::MARK.into());
+            }
+            Op::Cut => writer.cut(),
+            Op::Pause(quarters) => clock::tests::pass(quarters << 30),
+        }
+    }
+
+    /// Everything that a reader finds agrees with what was done.
+    fn check(&self, read: &Read, whole: bool) {
+        let found = records(read);
+        if whole {
+            assert_eq!(found, self.records);
+        } else {
+            assert_eq!(found, self.records[self.records.len() - found.len()..]);
+        }
+        assert_eq!(read.header.depth as usize, self.stack.len());
+        let ids = |frames: &[Frame]| frames.iter().map(Frame::id).collect::<Vec<_>>();
+        assert_eq!(ids(&read.stack), self.stack);
+        let Some(last) = read.segments.last() else { return };
+        let mut stack = Stack::from_keyframe(&last.keyframe);
+        for record in last.rows.iter() {
+            stack.apply(record.word, record.tick);
+        }
+        assert_eq!(stack.depth() as usize, self.stack.len());
+    }
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    const ENTRIES: &[Kind] = &[Kind::Call, Kind::Resume, Kind::Throw, Kind::CCall];
+    const EXITS: &[Kind] =
+        &[Kind::Return, Kind::Unwind, Kind::Yield, Kind::CReturn, Kind::CException];
+    prop_oneof![
+        8 => (prop::sample::select(ENTRIES), 4u32..20).prop_map(|(kind, id)| Op::Enter(kind, id)),
+        8 => prop::sample::select(EXITS).prop_map(|kind| Op::Leave(kind, 0)),
+        1 => (prop::sample::select(EXITS), 0usize..40).prop_map(|(kind, n)| Op::Leave(kind, n)),
+        2 => (0u32..1 << 28).prop_map(Op::Line),
+        1 => (0usize..1500).prop_map(Op::Mark),
+        1 => Just(Op::Cut),
+        1 => (1u64..40).prop_map(Op::Pause),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn what_was_done_is_read_back(ops in prop::collection::vec(op(), 0..6000)) {
+        let fixture = fixture(16 << 20, 64 << 20, None);
+        let (mut writer, mut model) = (writer(&fixture, &[]), Model::default());
+        for op in ops {
+            model.apply(&mut writer, op);
+        }
+        model.check(&read(&fixture), true);
+        writer.end();
+        let after = read(&fixture);
+        assert_eq!(records(&after), model.records);
+        assert_eq!(after.header.state, rtrace_format::ring::ENDED);
+        assert!(after.segments.iter().all(|segment| segment.sealed));
+    }
+
+    #[test]
+    fn a_small_ring_keeps_the_end(ops in prop::collection::vec(op(), 0..20_000)) {
+        let fixture = fixture(32 << 10, 64 << 20, None);
+        let (mut writer, mut model) = (writer(&fixture, &[]), Model::default());
+        for op in ops {
+            model.apply(&mut writer, op);
+        }
+        let read = read(&fixture);
+        assert!(read.segments.len() <= 2);
+        model.check(&read, false);
+    }
+}
+
+#[test]
+fn a_ring_grows_to_its_size_and_then_overwrites() {
+    let fixture = fixture(8 * 16384, 64 << 20, None);
+    let mut writer = writer(&fixture, &[]);
+    for _ in 0..50_000 {
+        writer.enter(Kind::Call, 5);
+        writer.leave(Kind::Return, 5);
+    }
+    let read = read(&fixture);
+    assert_eq!(read.segments.len(), 8);
+    let found = records(&read);
+    assert_eq!(found.last().unwrap().0, 99_999);
+    assert!(found.len() > 7 * 2000, "{} records", found.len());
+    assert!(found.windows(2).all(|pair| pair[1].0 == pair[0].0 + 1));
+    assert!(
+        found.iter().all(|&(number, kind, _)| (kind.effect() == Effect::Push) == (number % 2 == 0))
+    );
+    assert_eq!(read.header.name, b"named");
+}
+
+#[test]
+fn a_budget_bounds_growth_and_new_rings() {
+    let first = rtrace_session::create::first_ring_len(16384);
+    let fixture = fixture(16 << 20, 3 * first, None);
+    let mut writer = writer(&fixture, &[]);
+    for _ in 0..20_000 {
+        writer.enter(Kind::Call, 5);
+        writer.leave(Kind::Return, 5);
+    }
+    // Two more segments fit into three quarters, the four after them do not.
+    assert_eq!(read(&fixture).segments.len(), 4);
+    assert!(fixture.recording.new_ring(1).is_ok(), "the last quarter is for new threads");
+    assert!(fixture.recording.new_ring(1).is_err());
+    let path = rtrace_session::create::session_path(&fixture.recording.dir);
+    let session =
+        rtrace_format::session::SessionHeader::parse(&std::fs::read(path).unwrap()).unwrap();
+    assert!(session.memory_used <= session.memory_max);
+}
+
+#[test]
+fn the_shadow_stack_grows_and_comes_back() {
+    let fixture = fixture(16 << 20, 64 << 20, None);
+    let (mut writer, mut model) = (writer(&fixture, &[]), Model::default());
+    for depth in 0..5000 {
+        model.apply(&mut writer, Op::Enter(Kind::Call, 4 + depth % 100));
+    }
+    let deep = read(&fixture);
+    model.check(&deep, true);
+    assert_eq!(deep.header.stack().unwrap().count, 8192);
+    for _ in 0..5000 {
+        model.apply(&mut writer, Op::Leave(Kind::Return, 0));
+    }
+    model.check(&read(&fixture), true);
+}
+
+#[test]
+fn past_the_budget_only_the_depth_of_a_stack_is_kept() {
+    let first = rtrace_session::create::first_ring_len(16384);
+    let fixture = fixture(32 << 10, first, None);
+    let mut writer = writer(&fixture, &[]);
+    for _ in 0..3000 {
+        writer.enter(Kind::Call, 7);
+    }
+    let deep = read(&fixture);
+    assert_eq!((deep.header.depth, deep.stack.len()), (3000, 1024));
+    for _ in 0..3000 {
+        writer.leave(Kind::Return, 7);
+    }
+    let back = read(&fixture);
+    assert_eq!(back.header.depth, 0);
+    assert_eq!(records(&back).last().unwrap(), &(5999, Kind::Return, 7));
+}
+
+#[test]
+fn frames_below_the_asked_depth_are_not_recorded() {
+    let fixture = fixture(16 << 20, 64 << 20, Some(3));
+    let mut writer = writer(&fixture, &[]);
+    for id in 10..20 {
+        writer.enter(Kind::Call, id);
+    }
+    writer.point(Kind::Line, 1);
+    for id in (10..20).rev() {
+        writer.leave(Kind::Return, id);
+    }
+    let ids: Vec<_> = records(&read(&fixture)).iter().map(|record| record.2).collect();
+    assert_eq!(ids, [10, 11, 12, 12, 11, 10]);
+}
+
+#[test]
+fn frames_open_before_stand_on_the_stack_and_in_the_keyframe() {
+    let fixture = fixture(16 << 20, 64 << 20, None);
+    let before = [Frame::new(5, rtrace_format::frame::BEGAN_BEFORE, 1), Frame::new(6, 0, 2)];
+    let mut writer = writer(&fixture, &before);
+    writer.leave(Kind::Return, 6);
+    let read = read(&fixture);
+    assert_eq!(read.segments[0].keyframe.frames, before);
+    assert_eq!(read.stack, before[..1]);
+    assert_eq!(writer.inherited_frames().len(), 1);
+}
+
+#[test]
+fn long_texts_come_back() {
+    let fixture = fixture(16 << 20, 64 << 20, None);
+    let mut writer = writer(&fixture, &[]);
+    let mut payload = Vec::new();
+    long::encode_exception(&mut payload, 9, 77, 11, "é".repeat(200).as_bytes());
+    writer.long(Subkind::EXCEPTION, 0, &payload);
+    let read = read(&fixture);
+    let record = read.segments[0].rows.iter().next().unwrap();
+    let Long::Exception { function: 9, line: 77, type_symbol: 11, message } =
+        Long::parse(record.word, record.payload)
+    else {
+        panic!("not the exception");
+    };
+    assert_eq!(message, "é".repeat(128).as_bytes());
+}
+
+#[test]
+fn a_writer_without_a_ring_drops_and_does_not_fail() {
+    let mut writer = Writer::detached(Cold::new(HELPERS, 1), Ticks::default());
+    writer.enter(Kind::Call, 5);
+    writer.enter_c(6);
+    writer.leave(Kind::Return, 5);
+    writer.point(Kind::Line, 5);
+    writer.long(Subkind::MARK, 0, &[0]);
+    writer.cut();
+    writer.end();
+    assert_eq!(writer.depth(), 0);
+}
