@@ -142,10 +142,6 @@ fn attach(writer: &mut Writer, entering: bool) -> bool {
         let given = give_ring(writer, &recording, &frames);
         if given {
             name_writer(writer, thread::current_ident());
-            // SAFETY: events come with the GIL held.
-            if let Some(name) = unsafe { name_of_new_thread() } {
-                writer.set_name(&name);
-            }
         }
         given
     }));
@@ -292,49 +288,6 @@ unsafe fn thread_name(ident: usize) -> Option<Vec<u8>> {
     let name = unsafe { plain_attribute(&thread, c"_name") }?;
     // SAFETY: alive.
     unsafe { text(name.as_ptr()) }
-}
-
-/// The name of a thread that `threading` has not entered in its list yet: its first
-/// frame is `Thread._bootstrap`, whose `self` is the thread.
-///
-/// # Safety
-/// - the GIL is held.
-#[cfg(Py_3_12)]
-unsafe fn name_of_new_thread() -> Option<Vec<u8>> {
-    // SAFETY: the GIL is held.
-    if unsafe { thread_object(thread::current_ident()) }.is_some() {
-        return None;
-    }
-    // SAFETY: the GIL is held.
-    let frame = unsafe { current_frame() }?;
-    // SAFETY: a frame; a new reference comes back, or null with an exception.
-    let thread = unsafe { ffi::PyFrame_GetVarString(frame.as_ptr().cast(), c"self".as_ptr().cast_mut()) };
-    if thread.is_null() {
-        // SAFETY: the GIL is held.
-        unsafe { ffi::PyErr_Clear() };
-        return None;
-    }
-    // SAFETY: a new reference.
-    let thread = unsafe { Owned::take(thread) }?;
-    // SAFETY: a new reference comes back.
-    let mark = unsafe { Owned::take(ffi::PyUnicode_InternFromString(c"_bootstrap_inner".as_ptr())) }?;
-    // SAFETY: a live object.
-    let kind = unsafe { ffi::Py_TYPE(thread.as_ptr()) };
-    // Threads of C code begin in any function, whose `self` is no thread.
-    // SAFETY: a live type; borrowed or null, no code is run.
-    if unsafe { _PyType_Lookup(kind, mark.as_ptr()) }.is_null() {
-        return None;
-    }
-    // SAFETY: the GIL is held.
-    let name = unsafe { plain_attribute(&thread, c"_name") }?;
-    // SAFETY: alive.
-    unsafe { text(name.as_ptr()) }
-}
-
-/// Under the hooks of 3.11 a thread's first event comes when `threading` knows it.
-#[cfg(not(Py_3_12))]
-unsafe fn name_of_new_thread() -> Option<Vec<u8>> {
-    None
 }
 
 /// # Safety

@@ -11,8 +11,8 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, Once};
 
-use rtrace_format::{Frame, Value};
 use rtrace_format::process::{FORKING, ProcessHeader};
+use rtrace_format::{Frame, Value};
 use rtrace_session::{create, host};
 
 use crate::options::HookKind;

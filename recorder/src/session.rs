@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use rtrace_format::process::{ProcessHeader, RECORDING};
 use rtrace_format::session::{COLLECTOR_STARTED, SessionHeader};
 use rtrace_format::{Meta, Value, symbol};
-use rtrace_session::{Result, create, dirs, host, output};
+use rtrace_session::{Error, create, dirs, host, output};
 
 use crate::clock;
 use crate::collector;
@@ -32,6 +32,21 @@ pub struct Interpreter {
 /// The most that a session keeps unless asked otherwise, in bytes.
 const DEFAULT_MEMORY: u64 = 256 << 20;
 
+/// Why there is no recording.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The trace cannot go where it was asked to go.
+    Output(Error),
+    /// The rings cannot be had.
+    Session(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal::Session(error)
+    }
+}
+
 /// A recording that was begun, and what the user should hear of it.
 #[derive(Debug)]
 pub struct Begun {
@@ -45,10 +60,10 @@ pub struct Begun {
 ///
 /// # Errors
 /// The output path is refused, or there is no directory or room for the rings.
-pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun> {
+pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun, Refusal> {
     let mut notes = Vec::new();
     let pid = std::process::id();
-    let output = output::reserve(&options.output, pid)?;
+    let output = output::reserve(&options.output, pid).map_err(Refusal::Output)?;
     if let Some(before) = output.renamed() {
         notes.push(format!("the unfinished trace that was there is now {}", before.display()));
     }
@@ -106,17 +121,17 @@ pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun> {
                 meta: process_meta(&options, interpreter, &clock, pid),
             },
         )?;
-        let map_error = |error| rtrace_session::Error::io(&dir, "map", error);
+        let map_error = |error| Error::io(&dir, "map", error);
         let page = SessionPage::new(&session).map_err(map_error)?;
         let process = ProcessPage::new(&process).map_err(map_error)?;
-        Ok((page, process, symbols))
+        Ok::<_, Error>((page, process, symbols))
     })();
     let (page, process, symbols) = match made {
         Ok(parts) => parts,
         Err(error) => {
             // What was made of the session holds nothing yet.
             let _ = dirs::remove_session_dir(&dir);
-            return Err(error);
+            return Err(Refusal::Session(error));
         }
     };
     if let Some(collector) = &collector {
@@ -126,7 +141,7 @@ pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun> {
         Ok(path) => path,
         Err(error) => {
             let _ = dirs::remove_session_dir(&dir);
-            return Err(error);
+            return Err(Refusal::Output(error));
         }
     };
     let rings = RingOptions {

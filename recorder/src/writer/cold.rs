@@ -42,8 +42,8 @@ pub struct Cold {
     first_record: u64,
     /// Words of the active segment that are not numbered records: payloads, extends.
     unnumbered: u64,
-    /// How many chores of a new thread are done; see [`CHORES`].
-    chores: usize,
+    /// Whether the thread still has to get its name.
+    nameless: bool,
     /// Ids of open frames deeper than the asked limit, which are not recorded.
     hidden: Vec<u32>,
     max_depth: usize,
@@ -55,9 +55,10 @@ pub struct Cold {
 /// How many events a thread without a ring lets pass before it asks again.
 const RETRY: u32 = 4096;
 
-/// Records after which a new thread's name is looked for: it is set shortly after
-/// the first events, and looking is cheap but not free.
-const CHORES: [usize; 2] = [16, 256];
+/// Until it has a name a new thread looks for one at each event, but no longer
+/// than this many words: it may block at any of them for ever, and a thread that
+/// the interpreter does not know never gets one.
+const NAMING: usize = 256;
 
 impl Cold {
     /// The cold half of a writer of the thread `tid`.
@@ -73,7 +74,7 @@ impl Cold {
             end: ptr::null(),
             first_record: 0,
             unnumbered: 0,
-            chores: 0,
+            nameless: true,
             hidden: Vec::new(),
             max_depth: usize::MAX,
             stack_refused: false,
@@ -121,7 +122,7 @@ impl Writer {
         self.cold.recording = Some(recording);
         self.cold.ring = Some(ring);
         self.cold.first_record = 0;
-        self.cold.chores = 0;
+        self.cold.nameless = true;
         self.use_stack();
         for &frame in frames {
             if self.depth >= self.stack_room() && !self.grow_stack() {
@@ -188,6 +189,8 @@ impl Writer {
     pub fn set_name(&mut self, name: &[u8]) {
         if let Some(ring) = &self.cold.ring {
             ring.set_name(name);
+            self.cold.nameless = false;
+            self.rearm();
         }
     }
 
@@ -311,8 +314,8 @@ impl Writer {
         if self.free_words() < words + usize::from(long_ago) {
             self.seal();
             self.begin_segment(tick);
-        } else if self.cursor >= self.limit && self.cold.hidden.is_empty() {
-            self.do_chores();
+        } else if self.cold.nameless {
+            self.look_for_name();
         }
         let delta = tick - self.last_tick;
         let Ok(delta) = u32::try_from(delta) else {
@@ -379,22 +382,17 @@ impl Writer {
 
     /// Sets the place at which the hot path has to stop next.
     fn rearm(&mut self) {
-        let chore = CHORES.get(self.cold.chores).map(|&after| self.cold.body.wrapping_add(after));
-        self.limit = match chore {
-            _ if !self.cold.hidden.is_empty() => ptr::null(),
-            Some(soon) if soon < self.cold.end => soon.max(self.cursor),
-            _ => self.cold.end,
-        };
+        let stop_now = !self.cold.hidden.is_empty() || self.cold.nameless;
+        self.limit = if stop_now { ptr::null() } else { self.cold.end };
     }
 
-    fn do_chores(&mut self) {
-        if self.cold.chores < CHORES.len() {
-            self.cold.chores += 1;
-            if let Some(name) = (self.cold.helpers.name)() {
-                self.set_name(&name);
-            }
+    fn look_for_name(&mut self) {
+        if let Some(name) = (self.cold.helpers.name)() {
+            self.set_name(&name);
+        } else if self.words_here() > NAMING || self.cold.first_record > 0 {
+            self.cold.nameless = false;
+            self.rearm();
         }
-        self.rearm();
     }
 
     /// The frames of a keyframe (outermost first), and how many are outermost ones.
