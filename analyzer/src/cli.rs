@@ -38,10 +38,7 @@ pub fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let usage = error.is::<Usage>();
-            // The text may quote a path or a thread's name. Nothing is left to be
-            // done where even stderr is gone.
-            let text = format!("{error:#}");
-            let _ = writeln!(io::stderr(), "rtrace-view: {}", escape::text(text.as_bytes()));
+            say(&format!("{error:#}"));
             ExitCode::from(if usage { 2 } else { 1 })
         }
     }
@@ -96,13 +93,40 @@ fn ask(
     let trace = open(&arguments.trace, &arguments.filter)?;
     for wanted in trace.select(&filter).unmatched {
         // An empty answer alone would look as if the thread had done nothing.
-        let wanted = escape::text(wanted.as_bytes()).into_owned();
-        let _ = writeln!(
-            io::stderr(),
-            "rtrace-view: no thread has the serial or name {wanted}; `rtrace-view info` lists them"
-        );
+        let what = "no thread has this serial or name; `rtrace-view info` lists them";
+        say(&format!("{wanted}: {what}"));
     }
-    answer(&trace, &filter)
+    let code = answer(&trace, &filter)?;
+    Ok(conclude(&trace, code))
+}
+
+/// Says on stderr what is missing from the answer. A trace that was cut off has been
+/// shown as far as it goes, which is not all of it: exit status 1.
+fn conclude(trace: &Trace, code: ExitCode) -> ExitCode {
+    let path = trace.path.display();
+    if let Some(offset) = trace.cut {
+        say(&format!(
+            "{path}: at offset {offset}: the file is cut off; all before that was shown; copy it \
+             again from where it was recorded"
+        ));
+        return ExitCode::FAILURE;
+    }
+    for note in &trace.notes {
+        say(&format!("{path}: {note}"));
+    }
+    if let Some(first) = trace.problems.first() {
+        say(&format!(
+            "{path}: at offset {}: damaged; what can be read was shown; `rtrace-view verify` says more",
+            first.offset
+        ));
+    }
+    code
+}
+
+/// Prints a line on stderr. It may quote a path or a name; nothing is left to be done
+/// where even stderr is gone.
+fn say(what: &str) {
+    let _ = writeln!(io::stderr(), "rtrace-view: {}", escape::text(what.as_bytes()));
 }
 
 /// `rtrace-view TRACE`: the terminal UI on a terminal, the report elsewhere.
@@ -113,7 +137,8 @@ fn view(path: &Path, filter: &FilterArguments) -> Result<ExitCode> {
         crate::tui::show(trace, OpenOptions { session: filter.session.clone() })?;
         return Ok(ExitCode::SUCCESS);
     }
-    report::run(&trace, &resolved, Sort::default(), false)
+    let code = report::run(&trace, &resolved, Sort::default(), false)?;
+    Ok(conclude(&trace, code))
 }
 
 fn open(path: &Path, filter: &FilterArguments) -> Result<Trace> {

@@ -8,8 +8,8 @@ use rtrace_format::file::FileHeader;
 use rtrace_format::index::{Index, IndexEntry, Trailer};
 use rtrace_format::record::UNNUMBERED;
 use rtrace_format::{
-    Cause, Clock, Frame, Keyframe, Kind, Meta, Rows, Stack, SummaryBuilder, Symbol, SymbolKind,
-    Value, Word, long,
+    Cause, Clock, Frame, Kind, Meta, Rows, Stack, SummaryBuilder, Symbol, SymbolKind, Value, Word,
+    long,
 };
 
 use crate::trace::Trace;
@@ -22,7 +22,6 @@ pub struct TraceBuilder {
     bytes: Vec<u8>,
     entries: Vec<IndexEntry>,
     symbols: Vec<Symbol>,
-    clock: Clock,
 }
 
 /// One thread's records.
@@ -50,7 +49,7 @@ impl TraceBuilder {
         meta.set("boot_id", Value::text("00000000-0000-0000-0000-000000000000"));
         clock.to_meta(&mut meta);
         let mut builder =
-            Self { bytes: header.encode().to_vec(), entries: vec![], symbols: vec![], clock };
+            Self { bytes: header.encode().to_vec(), entries: vec![], symbols: vec![] };
         builder.chunk(tag::SESSION, &meta.encode(), 0);
         builder
     }
@@ -169,11 +168,6 @@ impl TraceBuilder {
     pub fn unfinished(self) -> Vec<u8> {
         self.bytes
     }
-
-    /// What the times in this trace mean.
-    pub fn clock(&self) -> Clock {
-        self.clock
-    }
 }
 
 impl Pen {
@@ -230,11 +224,6 @@ impl Pen {
         self.tick += ticks;
         self.base_tick = self.tick;
         self.open = open.to_vec();
-    }
-
-    /// The keyframe that the next chunk will have.
-    pub fn keyframe(&self) -> Keyframe {
-        Keyframe::of(&self.open, usize::MAX, 0)
     }
 }
 

@@ -57,7 +57,10 @@ pub struct Trace {
     pub symbols: Symbols,
     /// Bytes that could not be read as what they should be.
     pub problems: Vec<Problem>,
-    /// What a person should know of this opening: rings that are gone, a torn end.
+    /// Where the file's end cuts off a chunk, if nothing tells what follows: it was
+    /// truncated, or its session is gone. Also one of the `problems`.
+    pub cut: Option<u64>,
+    /// What a person should know of this opening, such as rings that are gone.
     pub notes: Vec<String>,
     /// Length of the file in bytes; of a session that of all its files.
     pub file_bytes: u64,

@@ -24,10 +24,11 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// The output of a command that must succeed.
+/// The output of a command that must succeed, or show all there is of a cut trace.
 fn shown(arguments: &[&str]) -> String {
     let done = view(arguments);
-    assert_eq!(done.status.code(), Some(0), "{arguments:?}: {}", text(&done.stderr));
+    let expected = i32::from(arguments.contains(&"truncated.bin"));
+    assert_eq!(done.status.code(), Some(expected), "{arguments:?}: {}", text(&done.stderr));
     text(&done.stdout)
 }
 
@@ -72,6 +73,21 @@ fn bad_files_get_one_clear_line() {
         }
         refused(&[path], 1);
     }
+}
+
+#[test]
+fn a_cut_trace_is_shown_as_far_as_it_goes() {
+    for command in COMMANDS {
+        let done = view(&[command, "truncated.bin"]);
+        let said = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(1), "{said}");
+        assert_ne!(text(&done.stdout), "");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains("truncated.bin: at offset 4000: the file is cut off"), "{said}");
+    }
+    // Nothing is missing where only the index is.
+    let done = view(&["verify", "footer_missing.bin"]);
+    assert_eq!((done.status.code(), text(&done.stderr).lines().count()), (Some(0), 1));
 }
 
 #[test]
@@ -127,7 +143,7 @@ fn a_reader_that_goes_away_is_no_failure() {
 fn a_thread_that_is_not_there_is_said() {
     let done = view(&["events", "threads.bin", "--json", "--thread", "nobody"]);
     assert_eq!((done.status.code(), text(&done.stdout)), (Some(0), String::new()));
-    assert!(text(&done.stderr).contains("no thread has the serial or name nobody"));
+    assert!(text(&done.stderr).contains("nobody: no thread has this serial or name"));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 """The golden files through `rtrace-view`, beside the independent reader."""
 
+import json
 import sys
 
 import pytest
-from support import ROOT, view
+from support import ROOT, run_view, view
 
 sys.path.insert(0, str(ROOT / "tools"))
 
@@ -21,7 +22,10 @@ NAMES = (
 def test_events_agree(name):
     path = GOLDEN / name
     ours = list(events(open_trace(str(path))))
-    theirs = view("events", path)
+    # What a truncated trace still has is shown, and the exit status says that it is not all.
+    status = 1 if name == "truncated.bin" else 0
+    done = run_view("events", path, "--json", check=status)
+    theirs = [json.loads(line) for line in done.stdout.splitlines()]
     for number, (one, other) in enumerate(zip(ours, theirs)):
         assert one == other, f"line {number + 1}"
     assert len(ours) == len(theirs)

@@ -119,9 +119,6 @@ fn to_text(trace: &Trace, info: &Info, width: usize) -> String {
             out.push_str(&thread_table(trace, &threads, width));
         }
     }
-    for note in &trace.notes {
-        out.push_str(&format!("\nnote: {note}\n"));
-    }
     for problem in &trace.problems {
         out.push_str(&format!("\nproblem at offset {}: {}\n", problem.offset, problem.what));
     }

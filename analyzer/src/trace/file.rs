@@ -98,7 +98,10 @@ impl FileContent {
         for found in chunk::scan(file, HEADER_LEN as u64) {
             match found {
                 Found::Chunk { offset, header, payload } => self.take(offset, &header, payload),
-                Found::Torn { offset, len } => self.torn = Some((offset, len)),
+                Found::Torn { offset, len } => {
+                    self.torn = Some((offset, len));
+                    self.is_final = false;
+                }
                 Found::Damaged { offset, len } => {
                     self.problem(
                         offset,
@@ -115,6 +118,8 @@ impl FileContent {
 
     fn take(&mut self, offset: u64, header: &chunk::ChunkHeader, payload: &[u8]) {
         self.chunks += 1;
+        // Of a file that lost only its trailer the index is the last chunk.
+        self.is_final = false;
         let result = if header.tag == tag::EVENTS {
             // Its checksum waits until the events are decoded: reading every byte
             // of a large trace only to open it would take long.
@@ -152,7 +157,8 @@ impl FileContent {
                     self.ids.insert(id, dense);
                 }
             }
-            // An index that something was appended to, or a tag of a later version.
+            tag::INDEX => self.is_final = Index::parse(payload)?.is_final,
+            // A tag of a later version.
             _ => {}
         }
         Ok(())

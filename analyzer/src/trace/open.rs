@@ -47,8 +47,8 @@ pub(super) struct Draft {
     pub problems: Vec<Problem>,
     pub notes: Vec<String>,
     pub segments: u64,
-    /// The trace is not finished, and its session is not there.
-    pub gone: bool,
+    /// Where the file's end cuts off a chunk, and how many bytes of it there are.
+    pub torn: Option<(u64, u64)>,
 }
 
 /// How long a collector that is finishing is waited for.
@@ -158,6 +158,14 @@ impl Draft {
             map = Some(mapped);
         }
         let mut ring_ids = IdMap::new();
+        let mut cut = self.torn.filter(|_| session.is_none());
+        if let Some((offset, len)) = cut.filter(|(_, len)| *len > 0) {
+            let what =
+                format!("the file is cut off inside a chunk, of which {len} bytes are there");
+            self.problems.push(Problem { offset, what });
+        } else {
+            cut = None;
+        }
         if let Some(overlay) = session {
             if map.is_none() {
                 (uuid, file_bytes) = (overlay.uuid(), overlay.bytes);
@@ -176,6 +184,7 @@ impl Draft {
             threads: Vec::new(),
             symbols: Symbols::default(),
             problems: Vec::new(),
+            cut: cut.map(|(offset, _)| offset),
             notes: Vec::new(),
             file_bytes,
             chunks,
@@ -198,12 +207,15 @@ impl Draft {
         let rebooted = session
             .get_text("boot_id")
             .is_some_and(|id| !id.is_empty() && !boot_id.is_empty() && id != boot_id.as_bytes());
-        self.notes.push(if rebooted {
-            "the machine was restarted since, and the rings are gone; shown is what had reached the file".to_owned()
-        } else {
-            "this trace was not finished, and its session is not found here (--session DIR tells where); shown is what had reached the file".to_owned()
-        });
-        self.gone = true;
+        self.notes.push(
+            if rebooted {
+                "its machine was restarted since, and the rings are gone; shown is what had reached the file"
+            } else {
+                "it was not finished, and its session is not found here (--session DIR tells where); \
+                 shown is what had reached the file"
+            }
+            .to_owned(),
+        );
     }
 
     /// Takes over what the file holds.
@@ -212,7 +224,12 @@ impl Draft {
         self.symbols = content.symbols;
         self.problems = content.problems;
         for (number, meta) in content.processes {
-            self.ends.insert(number, end_of(&meta, &self.session));
+            let end = match end_of(&meta, &self.session) {
+                // Its end mark may lie in what was cut off.
+                End::Killed if meta.get("end").is_none() && content.torn.is_some() => End::Unknown,
+                end => end,
+            };
+            self.ends.insert(number, end);
             self.processes.insert(number, meta);
         }
         for (serial, meta) in content.threads {
@@ -240,11 +257,7 @@ impl Draft {
                 source: Source::Chunk(offset),
             });
         }
-        if let Some((offset, len)) = content.torn {
-            self.notes.push(format!(
-                "the file ends inside a chunk (the last {len} bytes, from offset {offset}); all before it is shown"
-            ));
-        }
+        self.torn = content.torn;
         content.ids
     }
 
