@@ -11,8 +11,8 @@ use crossterm::event::{
 };
 use crossterm::execute;
 use crossterm::terminal::{
-    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
-    disable_raw_mode, enable_raw_mode,
+    BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen,
+    LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::Frame;
 use ratatui::backend::CrosstermBackend;
@@ -68,7 +68,11 @@ impl Terminal {
     ///
     /// What writing to the terminal gives.
     pub fn redraw(&mut self) -> io::Result<()> {
-        self.inner.clear()
+        // Not ratatui's own `clear`, which asks the terminal for the cursor's place: the answer
+        // would go to the thread that reads the keys.
+        crossterm::queue!(self.inner.backend_mut(), Clear(ClearType::All))?;
+        self.inner.swap_buffers();
+        Ok(())
     }
 
     /// Gives the terminal back, stops this process as Ctrl-Z does, and takes the terminal over

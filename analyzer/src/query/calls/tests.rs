@@ -138,7 +138,7 @@ proptest! {
 
     #[test]
     fn calls_are_described_and_stepped_between(ops in program(), block in 1_usize..40) {
-        let (trace, _dir) = trace(&[ops.clone()], block);
+        let (trace, _dir) = trace(std::slice::from_ref(&ops), block);
         let lane = lanes(&trace)[0];
         let calls = plain(&ops);
         for (index, call) in calls.iter().enumerate() {
@@ -167,7 +167,7 @@ proptest! {
     fn what_is_open_somewhere_is_found(
         ops in program(), block in 1_usize..40, from in 900_u64..4_000, length in 1_u64..200, depth in 0_u32..8,
     ) {
-        let (trace, _dir) = trace(&[ops.clone()], block);
+        let (trace, _dir) = trace(std::slice::from_ref(&ops), block);
         let lane = lanes(&trace)[0];
         let calls = plain(&ops);
         let range = TickRange { from, to: from + length };
@@ -209,7 +209,7 @@ proptest! {
         ops in program(), block in 1_usize..40, first in 0_i64..40, npc in 1_i64..300, cols in 1_u16..40,
         depth in 0_u32..3, rows in 1_u32..12,
     ) {
-        let (trace, _dir) = trace(&[ops.clone()], block);
+        let (trace, _dir) = trace(std::slice::from_ref(&ops), block);
         let lane = lanes(&trace)[0];
         let grid = Grid { first, npc, cols };
         let got = exact(&trace, lane, grid, depth, rows, &never).unwrap();
