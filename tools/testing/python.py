@@ -15,10 +15,15 @@ def test(root, target, steps, found, extra):
     build = ["cargo", "build", "--locked", "--release", "-p", "rtrace-analyzer"]
     if not steps.run("build rtrace-view", build, cwd=root):
         return
+    packaged = False
     for version, python in found.items():
         venv = ready(root, steps, version, python)
         if venv is None or not install(root, target, steps, version, venv):
             continue
+        if not packaged:
+            # Once is enough: the package holds a program and nothing of Python.
+            pip = [venv / "bin/python", "-m", "pip", "install", "-q", "--no-build-isolation"]
+            packaged = steps.run("rtrace-view as a package", [*pip, root / "analyzer"])
         report = steps.logs / f"pytest-{version}.xml"
         report.unlink(missing_ok=True)
         command = [venv / "bin/python", "-m", "pytest", "-q", "-n", "2", f"--junitxml={report}"]
