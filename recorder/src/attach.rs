@@ -1,5 +1,9 @@
 //! Giving threads their rings: at start for those that run, at their first event for the rest.
 #![allow(unsafe_code, reason = "walks the interpreter's frames")]
+#![allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "a call and taking over the reference that it returns are one step"
+)]
 
 use std::ptr;
 use std::sync::Arc;

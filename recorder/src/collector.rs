@@ -135,7 +135,8 @@ pub fn spawn(command: &Command) -> io::Result<Started> {
         return Err(error);
     }
     // SAFETY: this thread's own; the children that shared it are gone.
-    let (pid, error) = unsafe { ((*plan_at).pid, (*plan_at).error) };
+    let plan = unsafe { &*plan_at };
+    let (pid, error) = (plan.pid, plan.error);
     if error != 0 || pid <= 0 {
         return Err(io::Error::from_raw_os_error(if error != 0 { error } else { libc::ECHILD }));
     }
@@ -165,8 +166,8 @@ extern "C" fn first_step(plan: *mut c_void) -> c_int {
 extern "C" fn second_step(plan: *mut c_void) -> c_int {
     // SAFETY: the others who share the plan are suspended.
     let plan = unsafe { &mut *plan.cast::<Plan>() };
-    // SAFETY (all below): plain system calls; the descriptors and the handlers
-    // are this process's own copies, since CLONE_FILES and CLONE_SIGHAND were not asked for.
+    // SAFETY: plain system calls, here and below; the descriptors and the handlers
+    // are this process's own copies: CLONE_FILES and CLONE_SIGHAND were not asked for.
     unsafe { libc::setsid() };
     // SAFETY: as above.
     unsafe { libc::dup2(plan.gate, 0) };

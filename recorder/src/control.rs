@@ -152,14 +152,10 @@ pub fn run<'py>(
     let calls = if cfg!(Py_3_12) { 0 } else { 2 };
     crate::ffi::forgive_recursion(py, frames + calls);
     let globals = globals.as_ptr();
-    // SAFETY: a code object and a dict, alive in the caller's frame; a new
-    // reference or null with an exception comes back.
-    unsafe {
-        Bound::from_owned_ptr_or_err(
-            py,
-            pyo3::ffi::PyEval_EvalCode(code.as_ptr(), globals, globals),
-        )
-    }
+    // SAFETY: a code object and a dict, alive in the caller's frame.
+    let result = unsafe { pyo3::ffi::PyEval_EvalCode(code.as_ptr(), globals, globals) };
+    // SAFETY: a new reference, or null with an exception.
+    unsafe { Bound::from_owned_ptr_or_err(py, result) }
 }
 
 /// Writes what the rings hold now to `output`; recording goes on.

@@ -1,5 +1,9 @@
 //! What the interpreter exports and pyo3's bindings leave out or lay out otherwise.
 #![allow(unsafe_code, reason = "declares and calls the interpreter's C functions")]
+#![allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "a call and taking over the reference that it returns are one step"
+)]
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;

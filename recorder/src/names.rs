@@ -1,5 +1,9 @@
 //! Names of what is seen for the first time, read without running the program's code.
 #![allow(unsafe_code, reason = "reads the interpreter's objects")]
+#![allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "getting at an argument or a field and using it are one step"
+)]
 
 pub mod callable;
 pub mod code;

@@ -5,6 +5,10 @@
 //! borrowed. They return `None`, or `DISABLE` for code that is not recorded,
 //! which makes that location free until somebody's `restart_events`.
 #![allow(unsafe_code, reason = "callbacks of the interpreter and the type they are of")]
+#![allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "getting at an argument or a field and using it are one step"
+)]
 
 use std::ffi::c_int;
 use std::ptr;

@@ -9,6 +9,10 @@
 //! Threads that Python code starts later install the function by
 //! `threading.setprofile`. Threads that C code starts have no such hook.
 #![allow(unsafe_code, reason = "a callback of the interpreter and how it is installed")]
+#![allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "a call and taking over the reference that it returns are one step"
+)]
 
 #[cfg(not(Py_3_12))]
 mod instruction;
@@ -126,12 +130,43 @@ pub fn install(py: Python<'_>, options: &Options) -> PyResult<()> {
     C_CALLS.store(options.c_calls, Ordering::Relaxed);
     let generation = recording::GENERATION.load(Ordering::Relaxed);
     INSTALLED.store(generation, Ordering::Relaxed);
-    let threading = py.import("threading")?;
-    *lock(&BEFORE) = Some(threading.getattr("_profile_hook")?.unbind());
-    let first = py.import("rtrace._core")?.getattr("_profile_new_thread")?;
-    threading.setattr("_profile_hook", first)?;
+    // A program that has not imported `threading` must not find it imported by us:
+    // what it does when the interpreter ends would be in the trace.
+    if let Some(threading) = imported_threading(py)? {
+        hook_new_threads(py, &threading)?;
+    }
     set_everywhere(Some(on_event));
     Ok(())
+}
+
+/// A function of `threading` was seen for the first time: the module is there now,
+/// and no thread was started by it yet.
+#[cold]
+pub fn threading_seen() {
+    if INSTALLED.load(Ordering::Relaxed) == 0 || lock(&BEFORE).is_some() {
+        return;
+    }
+    Python::attach(|py| {
+        let hooked = imported_threading(py)
+            .and_then(|threading| threading.map_or(Ok(()), |module| hook_new_threads(py, &module)));
+        if let Err(error) = hooked {
+            // Its new threads are not seen; the program goes on.
+            drop(error);
+        }
+    });
+}
+
+fn imported_threading(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    let threading = modules.get_item("threading").ok();
+    // While it is being imported it has no such name yet.
+    Ok(threading.filter(|module| module.hasattr("_profile_hook").unwrap_or(false)))
+}
+
+fn hook_new_threads(py: Python<'_>, threading: &Bound<'_, PyAny>) -> PyResult<()> {
+    *lock(&BEFORE) = Some(threading.getattr("_profile_hook")?.unbind());
+    let first = py.import("rtrace._core")?.getattr("_profile_new_thread")?;
+    threading.setattr("_profile_hook", first)
 }
 
 /// Ends in all threads.
@@ -144,7 +179,7 @@ pub fn remove(py: Python<'_>) -> PyResult<()> {
     }
     set_everywhere(None);
     let before = lock(&BEFORE).take();
-    let threading = py.import("threading")?;
+    let (Some(before), Some(threading)) = (before, imported_threading(py)?) else { return Ok(()) };
     let first = py.import("rtrace._core")?.getattr("_profile_new_thread")?;
     // Somebody else's hook that came after ours stays.
     if threading.getattr("_profile_hook")?.is(&first) {

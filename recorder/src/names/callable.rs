@@ -5,6 +5,10 @@
 //! on each use, so that a definition freed and reused names its new function;
 //! by content the symbols are the same ones anyway.
 #![allow(unsafe_code, reason = "reads the interpreter's objects")]
+#![allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "a call and taking over the reference that it returns are one step"
+)]
 
 use std::cell::UnsafeCell;
 use std::sync::atomic::Ordering;

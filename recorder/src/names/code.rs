@@ -1,5 +1,9 @@
 //! Code objects: their ids, cached in `co_extra`.
 #![allow(unsafe_code, reason = "reads the interpreter's objects")]
+#![allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "a call and taking over the reference that it returns are one step"
+)]
 
 use std::ffi::c_void;
 use std::ptr;
@@ -12,6 +16,7 @@ use rtrace_format::{Symbol, SymbolKind};
 
 use crate::ffi::{attribute, dict_get, is_exactly, number, request_code_extra, text};
 use crate::names::{GENERATOR, SKIP};
+use crate::options::HookKind;
 use crate::recording::{self, GENERATION};
 
 static SLOT: AtomicIsize = AtomicIsize::new(-1);
@@ -127,6 +132,9 @@ unsafe fn name(code: *mut PyObject, globals: *mut PyObject) -> Option<(u32, u32)
     let qualname = get_text(c"co_qualname").unwrap_or_default();
     // SAFETY: the GIL is held.
     let module = unsafe { text(dict_get(globals, c"__name__")) }.unwrap_or_default();
+    if module == b"threading" && recording.options.hook == HookKind::Profile {
+        crate::hook::profile::threading_seen();
+    }
     let code_flags = get_number(c"co_flags").unwrap_or(0) as u32;
     let filtered = !recording.options.filter.admits(&module, &qualname, &file);
     let symbol = Symbol {

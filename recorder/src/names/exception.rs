@@ -1,5 +1,9 @@
 //! Exceptions: the type's symbol and a bounded message.
 #![allow(unsafe_code, reason = "reads the interpreter's objects")]
+#![allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "a call and taking over the reference that it returns are one step"
+)]
 
 use pyo3::ffi::{self, PyObject};
 use rtrace_format::long::{MESSAGE_MAX, cut_text};

@@ -139,9 +139,8 @@ impl Place {
         let (start, end) = (start.min(SEGMENT_LEN), end.min(SEGMENT_LEN));
         // SAFETY: inside the place; only the writer, which is here and not
         // storing, writes to it, and it borrows nothing mutably.
-        unsafe {
-            let first = self.start.as_ptr().cast::<u8>().add(start);
-            std::slice::from_raw_parts(first, end.saturating_sub(start))
-        }
+        let whole =
+            unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast::<u8>(), SEGMENT_LEN) };
+        &whole[start..end.max(start)]
     }
 }

@@ -107,7 +107,7 @@ impl Writer {
     /// Whether a thread without a ring should ask for one at this event: at the
     /// first, and then now and again, since other threads end and leave room.
     pub fn may_try_again(&mut self) -> bool {
-        let ask = self.cold.waited % RETRY == 0;
+        let ask = self.cold.waited.is_multiple_of(RETRY);
         self.cold.waited = self.cold.waited.wrapping_add(1);
         ask
     }

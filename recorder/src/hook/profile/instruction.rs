@@ -1,5 +1,9 @@
 //! 3.11: what happens to a generator's frame, told by the instruction it stands at.
 #![allow(unsafe_code, reason = "reads the code object's instructions")]
+#![allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "a call and taking over the reference that it returns are one step"
+)]
 
 use pyo3::ffi::{self, PyFrameObject};
 use rtrace_format::Kind;
@@ -41,7 +45,7 @@ fn here(frame: *mut PyFrameObject) -> Option<(u8, u8)> {
     // The instructions are the variable part of a code object and begin where its
     // fixed part ends. `YIELD_VALUE` is never replaced by another instruction.
     // SAFETY: the address of a static type.
-    let start = unsafe { (*(&raw const ffi::PyCode_Type)).tp_basicsize };
+    let start = unsafe { ffi::PyCode_Type.tp_basicsize };
     let start = usize::try_from(start).ok()?;
     // SAFETY: a frame's offset is inside its code's instructions.
     let place = unsafe { code.as_ptr().cast::<u8>().add(start + offset) };
