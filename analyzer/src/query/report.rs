@@ -7,7 +7,7 @@ use rtrace_format::summary::Spans as SpanSums;
 use rtrace_format::{Kind, Stack, Step};
 
 use super::parallel;
-use crate::model::{Gap, SymbolId, TickRange};
+use crate::model::{Gap, SymbolId, Thread, TickRange};
 use crate::trace::{Event, Lane, Selection, Trace, Visitor, replay};
 
 /// The answer.
@@ -49,13 +49,30 @@ pub struct Spans {
     pub sums: SpanSums,
 }
 
+/// How many blocks of a thread one worker takes at a time.
+const PIECE_BLOCKS: usize = 32;
+
 /// Adds up what the functions of a selection cost.
 pub fn report(trace: &Trace, selection: &Selection) -> Report {
-    let ledgers = parallel::map(&selection.threads, |&index| {
+    report_by_pieces(trace, selection, PIECE_BLOCKS)
+}
+
+/// The same, threads cut into pieces of so many blocks. Every figure is clipped to its
+/// range, so the figures of adjoining ranges add up to those of both.
+pub(super) fn report_by_pieces(trace: &Trace, selection: &Selection, blocks: usize) -> Report {
+    let pieces: Vec<(usize, TickRange)> = selection
+        .threads
+        .iter()
+        .flat_map(|&index| {
+            let ranges = pieces(trace, &trace.threads[index], selection.range, blocks);
+            ranges.into_iter().map(move |range| (index, range))
+        })
+        .collect();
+    let ledgers = parallel::map(&pieces, |&(index, range)| {
         let thread = &trace.threads[index];
-        let mut ledger = Ledger::new(selection.range);
-        replay(trace, thread, selection.range, &mut ledger);
-        ledger.finish(trace.lane_end(thread).min(selection.range.to));
+        let mut ledger = Ledger::new(range);
+        replay(trace, thread, range, &mut ledger);
+        ledger.finish(trace.lane_end(thread).min(range.to));
         ledger.figures
     });
     let mut all: Vec<Figures> = Vec::new();
@@ -73,6 +90,24 @@ pub fn report(trace: &Trace, selection: &Selection) -> Report {
         .map(|(symbol, figures)| figures.row(symbol))
         .collect();
     Report { complete: trace.is_complete(selection), functions }
+}
+
+/// Cuts a range where blocks of the thread begin, if all that is open there is known.
+fn pieces(trace: &Trace, thread: &Thread, range: TickRange, size: usize) -> Vec<TickRange> {
+    let mut pieces = Vec::new();
+    let mut from = range.from;
+    // Of a fiber that does not run where a block begins, that block knows nothing.
+    let one_lane = thread.blocks.iter().all(|block| block.fiber == 0);
+    for block in thread.blocks.iter().step_by(size).skip(1).filter(|_| one_lane) {
+        let to = block.base_tick;
+        let inside = to > from && range.contains(to);
+        if inside && trace.keyframe(block).is_some_and(|keyframe| keyframe.hidden() == 0) {
+            pieces.push(TickRange { from, to });
+            from = to;
+        }
+    }
+    pieces.push(TickRange { from, to: range.to });
+    pieces
 }
 
 /// Running sums of one function.

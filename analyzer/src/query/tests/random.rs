@@ -8,7 +8,7 @@ use rtrace_format::{Frame, Kind, Value};
 
 use super::naive::{self, Figures};
 use crate::query::events::events;
-use crate::query::report::report;
+use crate::query::report::{report, report_by_pieces};
 use crate::query::stacks::{Level, stacks};
 use crate::query::tree::{LaneTree, tree};
 use crate::testing::{BASE, Pen, TraceBuilder, open};
@@ -167,6 +167,10 @@ proptest! {
         expected.retain(|_, figures| *figures != Figures::default());
         let found = report(&made.trace, &ranged(&made.trace, range));
         prop_assert!(found.complete);
+        for size in [1, 3] {
+            let by_pieces = report_by_pieces(&made.trace, &ranged(&made.trace, range), size);
+            prop_assert_eq!(&by_pieces, &found, "in pieces of {} blocks", size);
+        }
         let found: BTreeMap<u32, _> = found
             .functions
             .into_iter()
