@@ -79,7 +79,7 @@ pub fn exceptions(trace: &Trace, selection: &Selection) -> Answer {
         let mut gatherer = Gatherer { range, ..Gatherer::default() };
         let wide = TickRange { from: from.min(range.from), to: u64::MAX };
         replay(trace, thread, wide, &mut gatherer);
-        gatherer.give_up();
+        gatherer.finish();
         let profile = trace.process_of(thread).hook == Hook::Profile;
         (gatherer.rows, gatherer.unwinds, profile)
     });
@@ -133,6 +133,9 @@ impl Unwind {
     }
 }
 
+/// How many suspended frames of one function are remembered with what waits in them.
+const WAITING_MAX: usize = 256;
+
 /// Gathers the exceptions of one thread.
 #[derive(Debug, Default)]
 struct Gatherer {
@@ -142,6 +145,9 @@ struct Gatherer {
     /// The running lane.
     fiber: u32,
     running: LaneState,
+    /// By function what waits in its suspended frames. Records do not tell two
+    /// suspended frames of one function apart; the one that waited last goes on first.
+    waiting: HashMap<SymbolId, Vec<Vec<lane::Propagation>>>,
     rows: HashMap<Key, Exception>,
     unwinds: HashMap<SymbolId, Unwind>,
 }
@@ -179,6 +185,30 @@ impl Gatherer {
         let mut ended = self.running.give_up();
         ended.extend(self.parked.values_mut().flat_map(LaneState::give_up));
         self.close(ended);
+    }
+
+    /// The end of the recording.
+    fn finish(&mut self) {
+        self.give_up();
+        // What waits in a frame that nobody resumed got no further.
+        let waiting = std::mem::take(&mut self.waiting).into_values().flatten().flatten();
+        let ended = waiting.map(|p| (p.into_raised(), Outcome::Handled)).collect();
+        self.close(ended);
+    }
+
+    /// A frame of `function` is suspended at `depth`.
+    fn suspend(&mut self, function: SymbolId, depth: u32) {
+        let suspended = self.running.suspend(depth);
+        if suspended.is_empty() {
+            return;
+        }
+        let waiting = self.waiting.entry(function).or_default();
+        waiting.push(suspended);
+        if waiting.len() > WAITING_MAX {
+            let oldest = waiting.remove(0).into_iter();
+            let ended = oldest.map(|p| (p.into_raised(), Outcome::Handled)).collect();
+            self.close(ended);
+        }
     }
 
     /// Whether the fate of every exception raised in the range is known.
@@ -223,7 +253,9 @@ impl Visitor for Gatherer {
                 if word.kind() == Some(Kind::Unwind) {
                     self.unwound(word.id(), tick);
                 }
-                if !self.running.is_idle() {
+                if !self.running.is_idle() && word.kind() == Some(Kind::Yield) && repaired == 0 {
+                    self.suspend(word.id(), depth);
+                } else if !self.running.is_idle() {
                     let mut ended = Vec::new();
                     if repaired > 0 {
                         ended.extend(self.running.forget_above(depth));
@@ -246,7 +278,15 @@ impl Visitor for Gatherer {
                     self.close(ended);
                 }
             }
-            Step::Entered { .. } | Step::Unmatched { .. } | Step::Other => {}
+            Step::Entered { depth } => {
+                if !self.waiting.is_empty()
+                    && matches!(word.kind(), Some(Kind::Resume | Kind::Throw))
+                    && let Some(waiting) = self.waiting.get_mut(&word.id()).and_then(Vec::pop)
+                {
+                    self.running.resume(depth, waiting);
+                }
+            }
+            Step::Unmatched { .. } | Step::Other => {}
         }
         let past = tick >= self.range.from && !self.range.contains(tick);
         if past && self.is_settled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

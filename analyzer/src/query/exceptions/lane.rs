@@ -30,7 +30,7 @@ pub enum Outcome {
 
 /// One propagation, in the frame at `depth`.
 #[derive(Debug)]
-struct Propagation {
+pub struct Propagation {
     raised: Raised,
     depth: u32,
     /// It came from the frame above, and no record of this frame has named it yet.
@@ -38,6 +38,11 @@ struct Propagation {
 }
 
 impl Propagation {
+    /// What was raised.
+    pub fn into_raised(self) -> Raised {
+        self.raised
+    }
+
     fn is_like(&self, raised: &Raised) -> bool {
         self.raised.type_symbol == raised.type_symbol && self.raised.message == raised.message
     }
@@ -119,6 +124,22 @@ impl LaneState {
     pub fn leave(&mut self, depth: u32) -> Ended {
         let here = self.under_way.partition_point(|p| p.depth < depth);
         self.under_way.drain(here..).map(|p| (p.raised, Outcome::Handled)).collect()
+    }
+
+    /// The frame at `depth` is suspended: what is in it will wait there. An exception
+    /// that passes an `await` of a `finally` is still on its way when that goes on.
+    pub fn suspend(&mut self, depth: u32) -> Vec<Propagation> {
+        let here = self.under_way.partition_point(|p| p.depth < depth);
+        self.under_way.drain(here..).collect()
+    }
+
+    /// A frame that was suspended goes on at `depth`, with what was in it.
+    pub fn resume(&mut self, depth: u32, waiting: Vec<Propagation>) {
+        self.under_way.extend(waiting.into_iter().map(|p| Propagation {
+            depth,
+            arrived: false,
+            ..p
+        }));
     }
 
     /// Frames above `depth` were closed without their exits being known.

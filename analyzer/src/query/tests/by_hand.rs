@@ -241,6 +241,24 @@ fn exceptions_are_put_together_and_judged() {
 }
 
 #[test]
+fn an_exception_waits_while_its_frame_is_suspended() {
+    let mut builder = builder("full", "monitoring");
+    let (main, f) = (builder.python("main"), builder.python("f"));
+    let value = builder.exception_type("ValueError");
+    let mut pen = Pen::new(0, &[]);
+    pen.put(Kind::Call, main, 1).put(Kind::Call, f, 1).exception(f, 5, value, b"");
+    // `finally: await …` in f: the loop runs something else, then f goes on and is left.
+    pen.put(Kind::Yield, f, 1).put(Kind::Yield, main, 1);
+    pen.put(Kind::Resume, main, 1).put(Kind::Resume, f, 1).put(Kind::Unwind, f, 1);
+    pen.exception(main, 9, value, b"").put(Kind::Unwind, main, 1);
+    builder.events(&mut pen, KEEP);
+    let (trace, _dir) = open(&builder.finish());
+    let rows = exceptions(&trace, &everything(&trace)).exceptions;
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].function, rows[0].count, rows[0].escaped), (f, 1, 1));
+}
+
+#[test]
 fn the_profile_hook_has_unwinds_only() {
     let mut builder = builder("full", "profile");
     let f = builder.python("f");
