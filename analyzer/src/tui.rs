@@ -38,5 +38,7 @@ use crate::trace::{OpenOptions, Trace};
 ///
 /// What the terminal answers.
 pub fn show(trace: Trace, options: OpenOptions) -> io::Result<()> {
+    // A progress bar would be drawn into the screen.
+    crate::progress::forbid();
     run::run(Arc::new(traced::Traced::new(trace, options)))
 }

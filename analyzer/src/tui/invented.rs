@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::query::timeline::{Flags, Gap, Lane, Raster};
 
 use super::source::{
-    Density, Ended, Find, FunctionRow, Functions, Label, LaneAsk, LaneInfo, Overview, Selected,
-    Source, State, Step,
+    Density, Ended, ExceptionRow, Exceptions, Find, FunctionRow, Functions, Label, LaneAsk,
+    LaneInfo, Overview, Selected, Source, State, Step,
 };
 use super::theme::Tint;
 use super::worker::Ticket;
@@ -245,6 +245,21 @@ impl Source for Invented {
             });
         }
         Some(Functions { range: (from, to), rows, complete: true })
+    }
+
+    fn exceptions(&self, from: i64, to: i64, _: &Ticket) -> Option<Exceptions> {
+        let raised = self.calls.iter().filter(|c| c.flags.unwound && from <= c.end && c.end < to);
+        let rows = raised.map(|call| ExceptionRow {
+            what: "OperationalError: timeout".to_owned(),
+            symbol: call.symbol,
+            line: 12,
+            count: 1,
+            handled: Some(1),
+            escaped: Some(0),
+            first: call.end,
+            last: call.end,
+        });
+        Some(Exceptions { range: (from, to), rows: rows.collect() })
     }
 
     fn find(&self, find: &Find, _: &Ticket) -> Option<Selected> {

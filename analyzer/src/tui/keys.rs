@@ -65,6 +65,8 @@ pub enum Scope {
     Timeline,
     /// In views that are tables.
     Table,
+    /// In the table of functions.
+    Functions,
 }
 
 /// One key as it is written in the table.
@@ -137,7 +139,7 @@ const fn bind(
 }
 
 use Command as C;
-use Scope::{Global, Table, Timeline};
+use Scope::{Functions, Global, Table, Timeline};
 
 /// All bindings, in the order of the help overlay.
 pub const BINDINGS: &[Binding] = &[
@@ -176,12 +178,13 @@ pub const BINDINGS: &[Binding] = &[
     bind(Table, C::RowsUp, &[code(KeyCode::PageUp), ctrl('u')], "a page up", ""),
     bind(Table, C::FirstRow, &[ch('g'), code(KeyCode::Home)], "first row", ""),
     bind(Table, C::LastRow, &[ch('G'), code(KeyCode::End)], "last row", ""),
-    bind(Table, C::SortNext, &[ch('s')], "sort by the next column", "sort"),
-    bind(Table, C::SortPrevious, &[ch('S')], "sort by the column before", ""),
-    bind(Table, C::SortReverse, &[ch('~')], "reverse the order", ""),
-    bind(Table, C::Open, &[code(KeyCode::Enter)], "show the longest one on the timeline", "open"),
+    bind(Functions, C::SortNext, &[ch('s')], "sort by the next column", "sort"),
+    bind(Functions, C::SortPrevious, &[ch('S')], "sort by the column before", ""),
+    bind(Functions, C::SortReverse, &[ch('~')], "reverse the order", ""),
+    bind(Table, C::Open, &[code(KeyCode::Enter)], "show it on the timeline", "open"),
     bind(Global, C::Show(View::Timeline), &[ch('1')], "timeline of all threads", ""),
     bind(Global, C::Show(View::Functions), &[ch('2')], "functions of the range on screen", ""),
+    bind(Global, C::Show(View::Exceptions), &[ch('5')], "exceptions of the range on screen", ""),
     bind(Global, C::Search, &[ch('/')], "search functions by regex", "search"),
     bind(Global, C::NextHit, &[ch('n')], "next hit", ""),
     bind(Global, C::PreviousHit, &[ch('N')], "hit before", ""),
@@ -218,6 +221,7 @@ fn in_view(view: View) -> impl Fn(Scope) -> bool {
         Global => true,
         Timeline => view == View::Timeline,
         Table => view != View::Timeline,
+        Functions => view == View::Functions,
     }
 }
 

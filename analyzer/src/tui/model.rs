@@ -9,7 +9,7 @@ use crate::query::timeline::Lane;
 
 use super::camera::Camera;
 use super::caps::Caps;
-use super::source::{Density, FunctionRow, Functions, LaneAsk, Overview, Selected};
+use super::source::{Density, Exceptions, FunctionRow, Functions, LaneAsk, Overview, Selected};
 use super::theme::Theme;
 use super::worker::{Generation, Slot};
 
@@ -20,17 +20,29 @@ pub enum View {
     Timeline,
     /// The functions of the range on the screen.
     Functions,
+    /// The exceptions of the range on the screen.
+    Exceptions,
 }
 
 impl View {
     /// In the order of their keys.
-    pub const ALL: &[View] = &[View::Timeline, View::Functions];
+    pub const ALL: &[View] = &[View::Timeline, View::Functions, View::Exceptions];
+
+    /// The key that shows it.
+    pub fn key(self) -> char {
+        match self {
+            View::Timeline => '1',
+            View::Functions => '2',
+            View::Exceptions => '5',
+        }
+    }
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             View::Timeline => "Timeline",
             View::Functions => "Functions",
+            View::Exceptions => "Exceptions",
         }
     }
 }
@@ -149,6 +161,24 @@ pub struct Table {
     pub top: usize,
 }
 
+/// The exceptions.
+#[derive(Clone, Debug, Default)]
+pub struct ExceptionTable {
+    /// The rows, of the range that they name.
+    pub exceptions: Option<Exceptions>,
+    /// The row of the cursor.
+    pub cursor: usize,
+    /// The first row on the screen.
+    pub top: usize,
+}
+
+impl ExceptionTable {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.exceptions.as_ref().map_or(0, |exceptions| exceptions.rows.len())
+    }
+}
+
 /// A line for the footer, until the next key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -178,6 +208,8 @@ pub struct Asked {
     pub density: Option<(u16, u64)>,
     /// The function table's range.
     pub functions: Option<(i64, i64, u64)>,
+    /// The range of the exceptions.
+    pub exceptions: Option<(i64, i64, u64)>,
 }
 
 /// The mouse button is down.
@@ -232,6 +264,8 @@ pub struct Model {
     pub search: Search,
     /// The function table.
     pub table: Table,
+    /// The exceptions.
+    pub exceptions: ExceptionTable,
     /// A line for the footer.
     pub status: Option<Status>,
     /// Whether the view follows the end of a live session.
@@ -278,6 +312,7 @@ impl Model {
                 cursor: 0,
                 top: 0,
             },
+            exceptions: ExceptionTable::default(),
             status: None,
             follow,
             drag: None,

@@ -4,7 +4,7 @@ use crossterm::event::{KeyEvent, MouseEvent};
 
 use crate::query::timeline::Lane;
 
-use super::source::{Density, Find, Functions, Overview, Selected};
+use super::source::{Density, Exceptions, Find, Functions, Overview, Selected};
 use super::worker::{Generation, Job, Slot};
 
 /// Something happened.
@@ -41,6 +41,8 @@ pub enum Answer {
     Density(Vec<Density>),
     /// The function table.
     Functions(Functions),
+    /// The exceptions.
+    Exceptions(Exceptions),
     /// A call, and what was asked.
     Found(Option<Selected>, Find),
     /// What a live session has become, if it changed.

@@ -187,6 +187,36 @@ pub struct Functions {
     pub complete: bool,
 }
 
+/// All exceptions of one type and message from one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExceptionRow {
+    /// Type, and message if there is one, escaped.
+    pub what: String,
+    /// The function that raised it.
+    pub symbol: u32,
+    /// The line, 0 where it is not known.
+    pub line: u32,
+    /// How often.
+    pub count: u64,
+    /// How many a frame stopped; `None` where the hook records unwinds alone.
+    pub handled: Option<u64>,
+    /// How many left the outermost frame.
+    pub escaped: Option<u64>,
+    /// When the first was raised.
+    pub first: i64,
+    /// When the last was.
+    pub last: i64,
+}
+
+/// The exceptions of a range.
+#[derive(Clone, Debug)]
+pub struct Exceptions {
+    /// The range, `[from, to)`.
+    pub range: (i64, i64),
+    /// The most frequent first.
+    pub rows: Vec<ExceptionRow>,
+}
+
 /// What a column of the minimap shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Density {
@@ -224,6 +254,9 @@ pub trait Source: Send + Sync {
 
     /// The functions of `[from, to)`; `None` if cancelled.
     fn functions(&self, from: i64, to: i64, ticket: &Ticket) -> Option<Functions>;
+
+    /// The exceptions of `[from, to)`; `None` if cancelled.
+    fn exceptions(&self, from: i64, to: i64, ticket: &Ticket) -> Option<Exceptions>;
 
     /// Finds a call; `None` if there is none.
     fn find(&self, find: &Find, ticket: &Ticket) -> Option<Selected>;

@@ -9,13 +9,14 @@ use rtrace_format::summary::Spans;
 use crate::escape;
 use crate::model::{End, Missing, SymbolId, Thread, TickRange};
 use crate::query::calls::{self, Call, CallAt, CallEnd};
+use crate::query::exceptions::exceptions;
 use crate::query::report::report;
 use crate::query::timeline::{self, Gap, GapKind, Lane, LaneOf};
 use crate::trace::{OpenOptions, Selection, Trace};
 
 use super::source::{
-    Density, Ended, Find, FunctionRow, Functions, Label, LaneAsk, LaneInfo, Overview, Selected,
-    Source, State,
+    Density, Ended, ExceptionRow, Exceptions, Find, FunctionRow, Functions, Label, LaneAsk,
+    LaneInfo, Overview, Selected, Source, State,
 };
 use super::theme::Tint;
 use super::worker::Ticket;
@@ -176,16 +177,27 @@ impl Traced {
         let call = calls::describe(&self.trace, raised.call, cancelled)?;
         let mut selected = self.selected(call, lane);
         selected.moment = Some(self.ns(raised.tick));
-        selected.raised = raised.what.map(|(kind, message)| {
-            let kind = self.trace.symbols.name(kind);
-            if message.is_empty() {
-                kind.into_owned()
-            } else {
-                format!("{kind}: {}", escape::text(&message))
-            }
-        });
+        selected.raised = raised.what.map(|(kind, message)| self.exception_text(kind, &message));
         Some(selected)
     }
+
+    /// An exception's type, and its message if it has one.
+    fn exception_text(&self, kind: SymbolId, message: &[u8]) -> String {
+        let kind = self.trace.symbols.name(kind);
+        if message.is_empty() {
+            kind.into_owned()
+        } else {
+            format!("{kind}: {}", escape::text(message))
+        }
+    }
+}
+
+fn add_up(sum: &mut ExceptionRow, row: &ExceptionRow) {
+    sum.count += row.count;
+    sum.handled = sum.handled.zip(row.handled).map(|(a, b)| a + b);
+    sum.escaped = sum.escaped.zip(row.escaped).map(|(a, b)| a + b);
+    sum.first = sum.first.min(row.first);
+    sum.last = sum.last.max(row.last);
 }
 
 /// The tick from which a thread's last few hundred events count.
@@ -324,6 +336,50 @@ impl Source for Traced {
             max_ns: (sum.spans.count > 0).then(|| ns(sum.spans.max)),
         });
         Some(Functions { range: (from, to), rows: rows.collect(), complete })
+    }
+
+    fn exceptions(&self, from: i64, to: i64, ticket: &Ticket) -> Option<Exceptions> {
+        let trace = &self.trace;
+        let mut rows: HashMap<(String, u32, u32), ExceptionRow> = HashMap::new();
+        for thread in 0..trace.threads.len() {
+            if ticket.cancelled() {
+                return None;
+            }
+            let mut selection = Selection::everything(trace);
+            selection.threads = vec![thread];
+            selection.range = self.ticks(from, to);
+            let part = exceptions(trace, &selection);
+            let raised = part.exceptions.into_iter().map(|e| ExceptionRow {
+                what: self.exception_text(e.type_symbol, &e.message),
+                symbol: e.function,
+                line: e.line,
+                count: e.count,
+                handled: Some(e.handled),
+                escaped: Some(e.escaped),
+                first: self.ns(e.first_tick),
+                last: self.ns(e.last_tick),
+            });
+            let unwound = part.unwinds.into_iter().map(|u| ExceptionRow {
+                what: "(left by an exception)".to_owned(),
+                symbol: u.symbol,
+                line: 0,
+                count: u.count,
+                handled: None,
+                escaped: None,
+                first: self.ns(u.first_tick),
+                last: self.ns(u.last_tick),
+            });
+            for row in raised.chain(unwound) {
+                let same = (row.what.clone(), row.symbol, row.line);
+                match rows.get_mut(&same) {
+                    Some(sum) => add_up(sum, &row),
+                    None => drop(rows.insert(same, row)),
+                }
+            }
+        }
+        let mut rows: Vec<ExceptionRow> = rows.into_values().collect();
+        rows.sort_by(|a, b| b.count.cmp(&a.count).then(a.first.cmp(&b.first)));
+        Some(Exceptions { range: (from, to), rows })
     }
 
     fn find(&self, find: &Find, ticket: &Ticket) -> Option<Selected> {

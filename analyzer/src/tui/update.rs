@@ -2,6 +2,7 @@
 
 mod answers;
 mod camera;
+mod exceptions;
 mod mouse;
 mod prompt;
 mod select;
@@ -124,8 +125,10 @@ fn settle(model: &mut Model, effects: &mut Vec<Effect>) {
         model.asked.density = Some((cols, version));
         ask(model, Job::Density { cols }, effects);
     }
-    if model.view == View::Functions {
-        table::settle(model, effects);
+    match model.view {
+        View::Timeline => {}
+        View::Functions => table::settle(model, effects),
+        View::Exceptions => exceptions::settle(model, effects),
     }
 }
 
@@ -222,9 +225,10 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         | C::SortNext
         | C::SortPrevious
         | C::SortReverse
-        | C::Open => {
-            table::run(model, command, effects);
-        }
+        | C::Open => match model.view {
+            View::Exceptions => exceptions::run(model, command, effects),
+            _ => table::run(model, command, effects),
+        },
     }
 }
 

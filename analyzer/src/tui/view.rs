@@ -4,6 +4,7 @@ pub mod functions;
 pub mod help;
 
 mod details;
+mod exceptions;
 mod footer;
 mod header;
 mod lane;
@@ -43,6 +44,7 @@ pub fn paint_all(model: &Model, buf: &mut Buffer) -> Option<(u16, u16)> {
             details::paint(model, layout.details, buf);
         }
         View::Functions => functions::paint(model, layout.table, buf),
+        View::Exceptions => exceptions::paint(model, layout.table, buf),
     }
     let cursor = footer::paint(model, layout.footer, buf);
     for overlay in &model.overlays {

@@ -27,6 +27,13 @@ pub enum Job {
     Density { cols: u16 },
     /// The function table.
     Functions { from: i64, to: i64 },
+    /// The exceptions.
+    Exceptions {
+        /// First nanosecond.
+        from: i64,
+        /// First nanosecond after.
+        to: i64,
+    },
     /// A call.
     Find(Find),
     /// What became of a live session.
@@ -42,6 +49,8 @@ pub enum Slot {
     Density,
     /// The function table.
     Functions,
+    /// The exceptions.
+    Exceptions,
     /// A call.
     Find,
     /// Live sessions.
@@ -55,6 +64,7 @@ impl Job {
             Job::Lane(ask) => Slot::Lane(ask.lane),
             Job::Density { .. } => Slot::Density,
             Job::Functions { .. } => Slot::Functions,
+            Job::Exceptions { .. } => Slot::Exceptions,
             Job::Find(_) => Slot::Find,
             Job::Refresh => Slot::Refresh,
         }
@@ -233,6 +243,11 @@ fn answer(shared: &Shared, job: Job, ticket: &Ticket) {
         Job::Functions { from, to } => {
             if let Some(functions) = source.functions(from, to, ticket) {
                 send(Answer::Functions(functions), true);
+            }
+        }
+        Job::Exceptions { from, to } => {
+            if let Some(exceptions) = source.exceptions(from, to, ticket) {
+                send(Answer::Exceptions(exceptions), true);
             }
         }
         Job::Find(find) => {

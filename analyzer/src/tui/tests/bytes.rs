@@ -60,7 +60,7 @@ fn colours_are_those_that_the_terminal_has() {
         let bytes = bytes(&driven(colors));
         let parser = shown(&bytes, SIZE);
         let cell = |y, x| parser.screen().cell(y, x).map(|cell| (cell.fgcolor(), cell.bgcolor()));
-        let cells = (0..SIZE.1).flat_map(|y| (0..SIZE.0).filter_map(move |x| Some((y, x))));
+        let cells = (0..SIZE.1).flat_map(|y| (0..SIZE.0).map(move |x| (y, x)));
         cells.filter_map(|(y, x)| cell(y, x)).flat_map(|(f, b)| [f, b]).collect::<Vec<Color>>()
     };
     assert!(used(Colors::None).iter().all(|color| *color == Color::Default));

@@ -85,3 +85,13 @@ fn the_last_moment_has_no_more_than_it_shows() {
     let screen = Driven::new(empty, (80, 24), TRUE);
     assert!(screen.text().contains("0 threads"));
 }
+
+#[test]
+fn exceptions_lead_to_the_timeline() {
+    let mut screen = Driven::new(Invented::server(), (100, 24), TRUE);
+    screen.keys("5");
+    insta::assert_snapshot!(screen.text());
+    screen.keys("j<Enter>");
+    assert_eq!(screen.model.view, crate::tui::model::View::Timeline);
+    assert_eq!(screen.selected().as_deref(), Some("query"));
+}

@@ -130,6 +130,9 @@ fn answers(source: &dyn Source, job: Job) -> Vec<Answer> {
         Job::Functions { from, to } => {
             source.functions(from, to, &ticket).map(Answer::Functions).into_iter().collect()
         }
+        Job::Exceptions { from, to } => {
+            source.exceptions(from, to, &ticket).map(Answer::Exceptions).into_iter().collect()
+        }
         Job::Find(find) => vec![Answer::Found(source.find(&find, &ticket), find)],
         Job::Refresh => vec![Answer::Refreshed(source.refresh(&ticket).map(|s| s.overview()))],
     }

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::query::timeline::Lane;
+use crate::query::timeline::{Cell, Lane, NO_CALL};
+use crate::tui::layout::Layout;
 use crate::tui::model::Model;
 use crate::tui::msg::Answer;
 use crate::tui::source::{Find, Overview, Selected, State, Step};
 use crate::tui::worker::Slot;
 
-use super::{select, table};
+use super::{exceptions, select, table};
+
+/// Lanes with fewer rows than this are low.
+const LOW: u16 = 4;
 
 pub(super) fn answer(model: &mut Model, slot: Slot, answer: Answer) {
     match (answer, slot) {
@@ -17,6 +21,10 @@ pub(super) fn answer(model: &mut Model, slot: Slot, answer: Answer) {
         (Answer::Functions(functions), _) => {
             model.table.functions = Some(functions);
             table::arrange(model);
+        }
+        (Answer::Exceptions(exceptions), _) => {
+            model.exceptions.exceptions = Some(exceptions);
+            exceptions::scroll(model);
         }
         (Answer::Found(Some(call), find), _) => found(model, call, &find),
         (Answer::Found(None, find), _) => not_found(model, &find),
@@ -29,7 +37,29 @@ fn lane_cells(model: &mut Model, lane: usize, cells: Lane) {
     if let Some(deepest) = model.deepest.get_mut(lane) {
         *deepest = (*deepest).max(cells.deepest);
     }
+    let selected = model.selection.as_ref().is_some_and(|call| call.lane == lane);
+    if cells.depth == 0 && !selected {
+        unfold(model, lane, &cells);
+    }
     model.lanes.insert(lane, cells);
+}
+
+/// A lane of two or three rows would show nothing but the frames that every thread begins with:
+/// there, rows that hold a single call are scrolled past.
+fn unfold(model: &mut Model, lane: usize, cells: &Lane) {
+    let place = Layout::of(model).lanes.into_iter().find(|place| place.lane == lane);
+    let Some(place) = place.filter(|place| place.rows < LOW && place.rows > 0) else { return };
+    let single = |row: &&Vec<Cell>| {
+        let mut calls = row.iter().filter(|cell| !cell.is_empty()).map(|cell| cell.call);
+        let first = calls.next();
+        first.is_some_and(|first| first != NO_CALL && calls.all(|call| call == first))
+    };
+    let alone = cells.rows.iter().take_while(single).count() as u32;
+    let most = cells.deepest.saturating_sub(u32::from(place.rows));
+    match alone.min(most) {
+        0 => drop(model.depths.remove(&lane)),
+        depth => drop(model.depths.insert(lane, depth)),
+    }
 }
 
 fn found(model: &mut Model, call: Selected, find: &Find) {

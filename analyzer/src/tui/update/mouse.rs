@@ -8,7 +8,7 @@ use crate::tui::model::{Drag, Model, View};
 use crate::tui::msg::Effect;
 use crate::tui::source::Find;
 
-use super::{camera, select, table};
+use super::{camera, exceptions, select, table};
 
 pub(super) fn mouse(model: &mut Model, event: MouseEvent, effects: &mut Vec<Effect>) {
     if Layout::too_small(model.size) || !model.overlays.is_empty() {
@@ -17,6 +17,7 @@ pub(super) fn mouse(model: &mut Model, event: MouseEvent, effects: &mut Vec<Effe
     match model.view {
         View::Timeline => timeline(model, event, effects),
         View::Functions => functions(model, event),
+        View::Exceptions => exceptions_table(model, event),
     }
 }
 
@@ -103,4 +104,19 @@ fn functions(model: &mut Model, event: MouseEvent) {
         _ => return,
     }
     table::scroll(model);
+}
+
+fn exceptions_table(model: &mut Model, event: MouseEvent) {
+    let area = Layout::of(model).table;
+    let table = &mut model.exceptions;
+    let last = table.len().saturating_sub(1);
+    match event.kind {
+        MouseEventKind::ScrollUp => table.cursor = table.cursor.saturating_sub(3),
+        MouseEventKind::ScrollDown => table.cursor = (table.cursor + 3).min(last),
+        MouseEventKind::Down(MouseButton::Left) if event.row > area.y + 1 => {
+            table.cursor = (table.top + usize::from(event.row - area.y - 2)).min(last);
+        }
+        _ => return,
+    }
+    exceptions::scroll(model);
 }

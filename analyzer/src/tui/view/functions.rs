@@ -90,6 +90,16 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
     }
 }
 
+/// A range of time as a title says it.
+pub(super) fn range_text(model: &Model, range: (i64, i64)) -> String {
+    if range.0 <= model.overview.begin && range.1 >= model.overview.end {
+        return " the whole trace".to_owned();
+    }
+    let decimals = ((range.1 - range.0) / 1_000).max(1);
+    let (from, to) = (units::moment_for(range.0, decimals), units::moment_for(range.1, decimals));
+    format!(" {from} {} {to}", model.theme.pick("–", "-"))
+}
+
 fn title(model: &Model, area: Rect, buf: &mut Buffer) {
     let theme = &model.theme;
     let shown = model.table.functions.as_ref().map_or_else(
@@ -99,12 +109,7 @@ fn title(model: &Model, area: Rect, buf: &mut Buffer) {
         },
         |functions| functions.range,
     );
-    let decimals = ((shown.1 - shown.0) / 1_000).max(1);
-    let (from, to) = (units::moment_for(shown.0, decimals), units::moment_for(shown.1, decimals));
-    let dash = theme.pick("–", "-");
-    let range = format!(" {from} {dash} {to}");
-    let whole = shown.0 <= model.overview.begin && shown.1 >= model.overview.end;
-    let range = if whole { " the whole trace".to_owned() } else { range };
+    let range = range_text(model, shown);
     let mut line = range;
     if model.table.functions.is_some() {
         let shown = model.table.shown.len();

@@ -15,14 +15,17 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
     let bar = theme.bar();
     paint::clear(buf, area, bar);
     let mut x = area.x;
-    let wide = area.width >= 64;
-    for (i, view) in View::ALL.iter().enumerate() {
+    let wide = area.width >= 100;
+    for view in View::ALL {
         let here = *view == model.view;
         let style =
             if here { bar.add_modifier(Modifier::BOLD | Modifier::UNDERLINED) } else { bar };
         x = paint::text(buf, area, x, area.y, " ", bar);
-        let label =
-            if wide || here { format!("{} {}", i + 1, view.name()) } else { (i + 1).to_string() };
+        let label = if wide || here {
+            format!("{} {}", view.key(), view.name())
+        } else {
+            view.key().to_string()
+        };
         x = paint::text(buf, area, x, area.y, &label, style);
     }
     x = paint::text(buf, area, x, area.y, "  ", bar);
