@@ -20,9 +20,9 @@ pub fn quoted(text: &[u8]) -> String {
     let mut rest = text;
     while let Some(&first) = rest.first() {
         let len = match first {
-            0..0x80 => 1,
-            0..0xE0 => 2,
-            0..0xF0 => 3,
+            ..0x80 => 1,
+            0x80..0xE0 => 2,
+            0xE0..0xF0 => 3,
             _ => 4,
         };
         let (piece, after) = rest.split_at(len.min(rest.len()));
