@@ -147,6 +147,11 @@ impl Collector {
         loop {
             let over = self.processes.all_closed();
             match self.round() {
+                // Somebody removed the session under us: nothing more can be found in it.
+                Err(error) if !self.session.dir().exists() => {
+                    self.packer.finish(false)?;
+                    return Err(error);
+                }
                 // Nothing new since everybody was over: that was the last round.
                 Ok(Round { drained: 0, found: false }) if over => match self.packer.finish(true) {
                     Ok(()) => return Ok(()),
@@ -229,7 +234,7 @@ impl Collector {
             if let Some(serial) = dirs::numbered(name, b"ring-") {
                 found |= self.rings.open(serial, &mut self.packer)?;
             } else if let Some(number) = dirs::numbered(name, b"process-") {
-                found |= self.processes.open(number);
+                found |= self.processes.open(number, &mut self.packer)?;
             }
         }
         Ok(found)

@@ -47,25 +47,26 @@ impl Processes {
             meta: session.meta().clone(),
             name: session.name().to_vec(),
             here: Here::now(),
-            all: session.processes().map(|p| (p.header.number, watched(p.clone()))).collect(),
+            all: BTreeMap::new(),
             glanced: None,
             judged: None,
         }
     }
 
-    /// Takes up a process, if it is new and its file complete.
-    pub(super) fn open(&mut self, number: u64) -> bool {
-        let Ok(number) = u32::try_from(number) else { return false };
+    /// Takes up a process, if it is new and its file complete; says in the trace who it is, so
+    /// that a trace which is cut off tells it too.
+    pub(super) fn open(&mut self, number: u64, packer: &mut Packer) -> Result<bool> {
+        let Ok(number) = u32::try_from(number) else { return Ok(false) };
         if self.all.contains_key(&number) {
-            return false;
+            return Ok(false);
         }
-        match read_process(&process_path(&self.dir, number), number) {
-            Ok(Some(process)) => {
-                self.all.insert(number, watched(process));
-                true
-            }
-            _ => false,
-        }
+        let Ok(Some(process)) = read_process(&process_path(&self.dir, number), number) else {
+            return Ok(false);
+        };
+        let watched = watched(process);
+        describe_process(packer, &watched.process)?;
+        self.all.insert(number, watched);
+        Ok(true)
     }
 
     /// Whether no process is left to wait for.

@@ -3,10 +3,19 @@ use crate::testing::{Event, Trace, World};
 use rtrace_format::Cause;
 use std::thread;
 
-/// Runs a collector on a thread of its own.
+/// Runs a collector on a thread of its own, and waits until it is at work.
 fn collect(world: &World) -> thread::JoinHandle<Result<Packed>> {
     let dir = world.dir.clone();
-    thread::spawn(move || run(&dir))
+    let collector = thread::spawn(move || run(&dir));
+    let path = session_path(&world.dir);
+    let state = || {
+        let session = read::whole(&path, 4096).ok()?;
+        rtrace_format::bytes::u64_at(&session, session::field::COLLECTOR_STATE)
+    };
+    while state() == Some(session::COLLECTOR_NONE) && !collector.is_finished() {
+        thread::yield_now();
+    }
+    collector
 }
 
 fn finished(collector: thread::JoinHandle<Result<Packed>>) -> Packed {
@@ -66,6 +75,9 @@ fn the_file_follows_while_the_program_runs() {
     assert_eq!(trace.of(0), sealed);
     assert_eq!(trace.threads[&0].get_text("name"), Some(&b"Thread-0"[..]));
     assert!(trace.index.is_none());
+    let pid = u64::from(std::process::id());
+    assert!(trace.processes[&0].get_u64("pid").is_some_and(|it| it > 0 && it != pid));
+    assert_eq!(trace.end(0), None);
     // Nobody else may write it meanwhile.
     assert!(open_locked(&world.trace, Duration::ZERO).is_err());
     assert!(!wait_for(&world.dir, 0, Duration::from_millis(50)));
@@ -191,4 +203,30 @@ fn going_on_for_a_collector_that_died() {
     program.kill();
     finished(collector);
     assert_eq!(Trace::read(&world.trace).of(0), pen.written);
+}
+
+#[test]
+fn a_session_removed_under_it_ends_the_collector() {
+    let mut world = World::new("full");
+    let symbols = world.symbols(&["main", "f"]);
+    let _program = world.live_process(0);
+    let mut pen = world.ring(0, 0, 16);
+    pen.program(&symbols, 400);
+    pen.turn();
+    let sealed = pen.written.clone();
+    let collector = collect(&world);
+    let end = Instant::now() + Duration::from_secs(20);
+    while pen.drained() < pen.segment.lap - 1 {
+        assert!(Instant::now() < end);
+        thread::sleep(Duration::from_millis(5));
+    }
+    std::fs::remove_dir_all(&world.dir).unwrap();
+    while !collector.is_finished() {
+        assert!(Instant::now() < end, "the collector does not end");
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(collector.join().unwrap().is_err());
+    let trace = Trace::read(&world.trace);
+    assert_eq!(trace.of(0), sealed);
+    assert!(!trace.index.unwrap().is_final);
 }
