@@ -49,7 +49,8 @@ pub enum Refused {
 /// A ring file and its mappings.
 #[derive(Debug)]
 pub struct Ring {
-    file: File,
+    /// Opened again where the ring grows: an open descriptor for each thread would use up
+    /// the program's, and could be closed by it.
     path: PathBuf,
     page: Arc<SessionPage>,
     header: Mapping,
@@ -103,7 +104,7 @@ impl Ring {
             extents: Vec::new(),
         };
         let made = create::ring_file(&options.dir, &mut header).ok();
-        let made = made.and_then(|file| Ring::map(file, &header, options, page));
+        let made = made.and_then(|file| Ring::map(&file, &header, options, page));
         made.ok_or_else(|| {
             page.release(bytes);
             Refused::NoSpace
@@ -111,18 +112,17 @@ impl Ring {
     }
 
     fn map(
-        file: File,
+        file: &File,
         header: &RingHeader,
         options: &RingOptions,
         page: &Arc<SessionPage>,
     ) -> Option<Ring> {
         let stack = header.stack()?;
         let mut ring = Ring {
-            header: Mapping::new(&file, 0, ring::HEADER_LEN).ok()?,
-            stack: Mapping::new(&file, stack.offset, stack.len(0) as usize).ok()?,
+            header: Mapping::new(file, 0, ring::HEADER_LEN).ok()?,
+            stack: Mapping::new(file, stack.offset, stack.len(0) as usize).ok()?,
             stack_frames: stack.count as usize,
             path: create::ring_path(&options.dir, header.serial),
-            file,
             page: Arc::clone(page),
             serial: header.serial,
             extents: Vec::new(),
@@ -134,14 +134,14 @@ impl Ring {
             refused: false,
         };
         for extent in header.extents.iter().filter(|extent| extent.kind == ring::SEGMENTS) {
-            ring.add_places(extent)?;
+            ring.add_places(file, extent)?;
         }
         Some(ring)
     }
 
-    fn add_places(&mut self, extent: &Extent) -> Option<()> {
+    fn add_places(&mut self, file: &File, extent: &Extent) -> Option<()> {
         let len = extent.len(SEGMENT_LEN as u32) as usize;
-        let map = Mapping::new(&self.file, extent.offset, len).ok()?;
+        let map = Mapping::new(file, extent.offset, len).ok()?;
         // SAFETY: the mapping is kept in `extents` as long as the ring; the
         // chunks do not overlap.
         let places =
@@ -204,8 +204,12 @@ impl Ring {
             self.refused = true;
             return;
         }
-        let grown = create::add_extent(&self.file, &self.path, ring::SEGMENTS, count as u32);
-        if grown.ok().and_then(|extent| self.add_places(&extent)).is_none() {
+        let grown = create::open_rw(&self.path).ok().and_then(|file| {
+            let extent =
+                create::add_extent(&file, &self.path, ring::SEGMENTS, count as u32).ok()?;
+            self.add_places(&file, &extent)
+        });
+        if grown.is_none() {
             self.page.release(bytes);
             self.refused = true;
         }
@@ -218,7 +222,11 @@ impl Ring {
         if !self.page.reserve(bytes, self.page.memory_max() / 8) {
             return false;
         }
-        let Some((extent, map)) = self.allocate_stack(frames) else {
+        let allocated = create::open_rw(&self.path).ok().and_then(|file| {
+            let (extent, map) = self.allocate_stack(&file, frames)?;
+            Some((file, extent, map))
+        });
+        let Some((file, extent, map)) = allocated else {
             self.page.release(bytes);
             return false;
         };
@@ -227,7 +235,7 @@ impl Ring {
             let word = from.load(std::sync::atomic::Ordering::Relaxed);
             to.store(word, std::sync::atomic::Ordering::Relaxed);
         }
-        if create::publish_extent(&self.file, &self.path, extent).is_err() {
+        if create::publish_extent(&file, &self.path, extent).is_err() {
             self.page.release(bytes);
             return false;
         }
@@ -236,10 +244,10 @@ impl Ring {
         true
     }
 
-    fn allocate_stack(&self, frames: usize) -> Option<(Extent, Mapping)> {
+    fn allocate_stack(&self, file: &File, frames: usize) -> Option<(Extent, Mapping)> {
         let allocated =
-            create::allocate_extent(&self.file, &self.path, ring::STACK, frames as u32).ok()?;
-        let map = Mapping::new(&self.file, allocated.offset, allocated.len(0) as usize).ok()?;
+            create::allocate_extent(file, &self.path, ring::STACK, frames as u32).ok()?;
+        let map = Mapping::new(file, allocated.offset, allocated.len(0) as usize).ok()?;
         Some((allocated, map))
     }
 

@@ -8,13 +8,13 @@ use rtrace_format::Symbol;
 use rtrace_format::symbol::{OVERFLOW_ID, UNIT, encode_entry};
 use rtrace_session::create;
 
+use crate::held::HeldFile;
 use crate::shared::SessionPage;
 
 /// The session's symbols file as this process sees it.
 #[derive(Debug)]
 pub struct Symbols {
-    file: File,
-    path: PathBuf,
+    file: HeldFile,
     ids: HashMap<Symbol, u32>,
     bound: u64,
 }
@@ -22,7 +22,7 @@ pub struct Symbols {
 impl Symbols {
     /// The symbols file of a session, which may grow to `bound` bytes.
     pub fn new(file: File, path: PathBuf, bound: u64) -> Symbols {
-        Symbols { file, path, ids: HashMap::new(), bound }
+        Symbols { file: HeldFile::new(file, path), ids: HashMap::new(), bound }
     }
 
     /// The id of `symbol`, which is complete in the file when this returns.
@@ -38,14 +38,15 @@ impl Symbols {
         id
     }
 
-    fn append(&self, page: &SessionPage, symbol: &Symbol) -> Option<u32> {
+    fn append(&mut self, page: &SessionPage, symbol: &Symbol) -> Option<u32> {
         let entry = encode_entry(symbol);
         let len = entry.len() as u64;
         if page.symbols_tail() + len > self.bound {
             return None;
         }
+        let (file, path) = self.file.get().ok()?;
         let offset = page.take_symbols(len);
-        create::write_symbol(&self.file, &self.path, &entry, offset).ok()?;
+        create::write_symbol(file, path, &entry, offset).ok()?;
         u32::try_from(offset / UNIT as u64).ok().filter(|&id| id <= rtrace_format::record::ID_MASK)
     }
 }
