@@ -49,7 +49,7 @@ enum Stands {
     Made,
     /// An empty file that somebody else made.
     Empty,
-    /// A trace that ended clean, to be replaced at the last moment.
+    /// A trace that ended clean, or an earlier copy, to be replaced at the last moment.
     Clean,
 }
 
@@ -62,11 +62,25 @@ enum Stands {
 ///
 /// Something that is not ours stands there, or the directory cannot be written.
 pub fn reserve(asked: &Path, pid: u32) -> Result<Output> {
+    reserve_over(asked, pid, None)
+}
+
+/// As [`reserve`], for a copy of the session `uuid`: an earlier copy of the same
+/// session is overwritten.
+///
+/// # Errors
+///
+/// As [`reserve`].
+pub(crate) fn reserve_for_copy(asked: &Path, pid: u32, uuid: &[u8; 16]) -> Result<Output> {
+    reserve_over(asked, pid, Some(uuid))
+}
+
+fn reserve_over(asked: &Path, pid: u32, copy_of: Option<&[u8; 16]>) -> Result<Output> {
     let asked = std::path::absolute(asked).map_err(|e| Error::io(asked, "resolve", e))?;
     let mut path = asked.clone();
     // Each try fails only because somebody else is recording to that very path.
     for n in 1..100 {
-        match try_reserve(&path) {
+        match try_reserve(&path, copy_of) {
             Err(error) if matches!(error.kind(), ErrorKind::Busy) => {
                 let infix = if n == 1 { format!("{pid}") } else { format!("{pid}-{n}") };
                 path = with_infix(&asked, &infix);
@@ -78,7 +92,7 @@ pub fn reserve(asked: &Path, pid: u32) -> Result<Output> {
 }
 
 /// [`ErrorKind::Busy`] where a live recording has the path.
-fn try_reserve(path: &Path) -> Result<Output> {
+fn try_reserve(path: &Path, copy_of: Option<&[u8; 16]>) -> Result<Output> {
     let mut renamed = None;
     // The path may change hands between looking and locking: look again then.
     for _ in 0..100 {
@@ -136,8 +150,13 @@ fn try_reserve(path: &Path) -> Result<Output> {
         let stands = match existing {
             Existing::Empty => Stands::Empty,
             Existing::Clean => Stands::Clean,
+            Existing::Copy { uuid, .. } if copy_of == Some(&uuid) => Stands::Clean,
+            Existing::Copy { created_ns, .. } => {
+                renamed = Some(rename_away(path, created_ns, None)?);
+                continue;
+            }
             Existing::Unfinished { created_ns, pid } => {
-                renamed = Some(rename_away(path, created_ns, pid)?);
+                renamed = Some(rename_away(path, created_ns, Some(pid))?);
                 continue;
             }
             Existing::NotOurs | Existing::Busy => continue,
@@ -224,13 +243,12 @@ impl Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        // A beginning that could be written only in part is taken back. The lock
-        // is still held, so that the path names this file.
+        // A beginning that could be written only in part is taken back.
         if self.written || self.stands == Stands::Clean {
             return;
         }
         let _ = match self.stands {
-            Stands::Made => std::fs::remove_file(&self.path),
+            Stands::Made if is_same(&self.file, &self.path) => std::fs::remove_file(&self.path),
             _ => self.file.set_len(0),
         };
     }
@@ -243,11 +261,13 @@ pub(crate) fn beginning(uuid: &[u8; 16], created_ns: u64, meta: &Meta) -> Vec<u8
     bytes
 }
 
-/// Renames `trace.bin` to `trace.<UTC>.<pid>.bin` next to it.
-fn rename_away(path: &Path, created_ns: u64, pid: u32) -> Result<PathBuf> {
+/// Renames `trace.bin` to `trace.<UTC>.<pid>.bin` next to it; a copy does not say
+/// which process was recorded.
+fn rename_away(path: &Path, created_ns: u64, pid: Option<u32>) -> Result<PathBuf> {
     let stamp = host::utc_stamp(created_ns);
+    let name = pid.map_or_else(|| stamp.clone(), |pid| format!("{stamp}.{pid}"));
     for n in 1..1000 {
-        let infix = if n == 1 { format!("{stamp}.{pid}") } else { format!("{stamp}.{pid}-{n}") };
+        let infix = if n == 1 { name.clone() } else { format!("{name}-{n}") };
         let new = with_infix(path, &infix);
         match renameat_with(CWD, path, CWD, &new, RenameFlags::NOREPLACE) {
             Ok(()) => return Ok(new),

@@ -32,7 +32,7 @@ use crate::liveness::Liveness;
 
 pub use copy::copy;
 pub(crate) use packer::Sink;
-pub(crate) use target::open_locked;
+pub(crate) use target::{SNAPSHOT_KEY, open_locked};
 pub use target::{identify, session_of, trace_of};
 
 use packer::Packer;

@@ -14,6 +14,7 @@ use rtrace_format::{ErrorKind, Meta, chunk};
 use crate::error::Result;
 use crate::live::{META_MAX, SessionReader};
 use crate::liveness::Liveness;
+use crate::pack::SNAPSHOT_KEY;
 use crate::walk::{Found, Walk, payload};
 use crate::{dirs, read};
 
@@ -28,6 +29,13 @@ pub enum Existing {
     Busy,
     /// A finished trace of which every process ended clean.
     Clean,
+    /// A whole copy that stands for itself, of a session that had not ended clean.
+    Copy {
+        /// The session's uuid.
+        uuid: [u8; 16],
+        /// When the trace was begun, ns since the epoch.
+        created_ns: u64,
+    },
     /// Any other trace of ours: killed, not packed, damaged, of a newer version.
     Unfinished {
         /// When it was made, ns since the epoch; 0 where that cannot be read.
@@ -65,8 +73,11 @@ pub fn judge(file: &File, path: &Path) -> Result<Existing> {
     if session.is_some_and(|session| session.liveness() != Liveness::Dead) {
         return Ok(Existing::Busy);
     }
-    if ends.finished && ends.clean() {
+    if ends.indexed && ends.is_final && ends.clean() {
         return Ok(Existing::Clean);
+    }
+    if ends.indexed && ends.session.get_bool(SNAPSHOT_KEY) == Some(true) {
+        return Ok(Existing::Copy { uuid: header.uuid, created_ns: header.created_ns });
     }
     let name = dir.and_then(Path::file_name);
     let pid = name.and_then(dirs::pid_of_session_name).unwrap_or(0);
@@ -78,21 +89,27 @@ struct Ends {
     session: Meta,
     /// How each process ended, by number.
     processes: BTreeMap<u32, bool>,
-    /// The last index is final, and nothing but the trailer follows it.
-    finished: bool,
+    /// An index is the last chunk, and nothing but the trailer follows it.
+    indexed: bool,
+    /// What that index says.
+    is_final: bool,
 }
 
 impl Ends {
     fn read(file: &File, path: &Path) -> Result<Ends> {
-        let mut ends =
-            Ends { session: Meta::default(), processes: BTreeMap::new(), finished: false };
+        let mut ends = Ends {
+            session: Meta::default(),
+            processes: BTreeMap::new(),
+            indexed: false,
+            is_final: false,
+        };
         let mut walk = Walk::new(file, path)?;
         while let Some(found) = walk.next()? {
             let Found::Chunk { offset, header } = found else {
-                ends.finished = false;
+                ends.indexed = false;
                 continue;
             };
-            ends.finished = false;
+            ends.indexed = false;
             let wanted = [chunk::tag::SESSION, chunk::tag::PROCESS, chunk::tag::INDEX];
             if !wanted.contains(&header.tag) {
                 continue;
@@ -101,7 +118,10 @@ impl Ends {
             if header.tag == chunk::tag::SESSION {
                 ends.session = Meta::decode(&payload).unwrap_or_default();
             } else if header.tag == chunk::tag::INDEX {
-                ends.finished = Index::parse(&payload).is_ok_and(|index| index.is_final);
+                if let Ok(index) = Index::parse(&payload) {
+                    ends.indexed = true;
+                    ends.is_final = index.is_final;
+                }
             } else if let Some(number) = u32_at(&payload, 0) {
                 let meta = payload.get(8..).and_then(|meta| Meta::decode(meta).ok());
                 let end = meta.as_ref().and_then(|meta| meta.get_text("end"));
@@ -110,7 +130,7 @@ impl Ends {
         }
         // A torn end means that somebody was still writing.
         let rest = read::len(file, path)?.saturating_sub(walk.end());
-        ends.finished &= rest == rtrace_format::index::TRAILER_LEN as u64;
+        ends.indexed &= rest == rtrace_format::index::TRAILER_LEN as u64;
         Ok(ends)
     }
 

@@ -27,7 +27,12 @@ use crate::{host, output, read};
 /// The source cannot be read, the output not be written.
 pub fn copy(source: &Source, output: &Path, reason: Option<&str>) -> Result<Packed> {
     let session = source.session.as_deref().map(SessionReader::open).transpose()?;
-    let place = output::reserve(output, std::process::id())?;
+    let uuid = match (&session, &source.trace) {
+        (Some(session), _) => session.header().uuid,
+        (None, Some(trace)) => identify(trace)?.0,
+        (None, None) => [0; 16],
+    };
+    let place = output::reserve_for_copy(output, std::process::id(), &uuid)?;
     let (part, file) = place.part()?;
     let done = copy_into(source, session, file, &part, reason);
     match done {

@@ -219,6 +219,16 @@ fn a_snapshot_leaves_everything_as_it_is() {
     assert_same(&trace.of(0), &pen.written);
     assert_eq!(trace.session.get_text("reason"), Some(&b"why not"[..]));
     assert_eq!(trace.stack(0), ["main"]);
+    // The next one takes its place.
+    snapshot(&world.dir, &packed.path, "again").unwrap();
+    let again = Trace::read(&packed.path);
+    assert_eq!(again.session.get_text("reason"), Some(&b"again"[..]));
+    assert_eq!(again.events, trace.events);
+    // A recording does not: it may be all that is left.
+    let next = crate::output::reserve(&packed.path, 5).unwrap();
+    assert_eq!(next.renamed().unwrap(), world.beside("snap.19700101T000001Z.bin"));
+    fs::rename(next.renamed().unwrap(), &packed.path).unwrap();
+    drop(next);
     // The session is not found by way of the snapshot, nor the snapshot as its trace.
     assert_eq!(session_of(&packed.path, Some(&world.dir)).unwrap(), None);
     fs::rename(&world.trace, world.beside("trace.renamed.bin")).unwrap();
