@@ -271,6 +271,10 @@ impl Source for Invented {
                 .filter(|c| c.lane == *lane && c.depth <= *depth && c.start < *to && c.end > *from)
                 .max_by_key(|c| (c.depth, c.end - c.start)),
             Find::Step { from, step } => self.step(from, *step),
+            Find::Again { call } => self
+                .calls
+                .iter()
+                .find(|c| c.lane == call.lane && c.depth == call.depth && c.start == call.start),
             Find::Last { lane } => self
                 .calls
                 .iter()

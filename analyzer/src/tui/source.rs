@@ -145,6 +145,8 @@ pub enum Find {
     /// In a lane, what was open within `[from, to)`, no deeper than `depth`: the deepest, and of
     /// these the longest.
     At { lane: usize, from: i64, to: i64, depth: u32 },
+    /// The same call, as it is now.
+    Again { call: Box<Selected> },
     /// From a call to another.
     Step { from: Box<Selected>, step: Step },
     /// The innermost frame open at the end of a lane.

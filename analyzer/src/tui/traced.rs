@@ -391,6 +391,7 @@ impl Source for Traced {
                 calls::at(trace, lane_of(*lane)?, self.ticks(*from, *to), *depth, &cancelled)
             }
             Find::Step { from, step } => calls::step(trace, self.place(from)?, *step, &cancelled),
+            Find::Again { call } => self.place(call),
             Find::Last { lane } => calls::last(trace, lane_of(*lane)?, &cancelled),
             Find::Longest { symbol, from, to } => {
                 let range = self.ticks(*from, *to);

@@ -37,7 +37,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             let fresh = model.pending.get_mut(&slot).filter(|p| p.generation == generation);
             if let Some(pending) = fresh {
                 pending.open = !last;
-                answers::answer(model, slot, *answer);
+                answers::answer(model, slot, *answer, &mut effects);
             }
         }
         Msg::Progress { slot, generation, done, total } => {

@@ -241,3 +241,31 @@ proptest! {
         prop_assert!(rough.approximate && rough.rows.len() == got.rows.len());
     }
 }
+
+/// What a flight ring overwrote is hatched, but the frames that were open all through are known
+/// from behind the gap, with the ticks at which they began.
+#[test]
+fn frames_that_were_open_through_a_gap_are_drawn_through_it() {
+    let mut file = TraceBuilder::new("flight");
+    file.process(0, "monitoring", &[]);
+    let (main, work) = (file.python("main"), file.python("work"));
+    file.thread(0, 0, b"MainThread", &[]);
+    let mut pen = Pen::new(0, &[]);
+    let open_since = [Frame::new(main, 0, BASE + 10)];
+    pen.skip(500, 8_000, &open_since);
+    pen.put(Kind::Call, work, 100).put(Kind::Return, work, 100);
+    file.events(&mut pen, (8, 24));
+    let (trace, _dir) = open(&file.finish());
+    let lane = lanes(&trace)[0];
+    // One grid reaches behind the gap, the other lies within it.
+    for (first, npc) in [(0, 400), (20, 100)] {
+        let grid = Grid { first, npc, cols: 30 };
+        let cells = exact(&trace, lane, grid, 0, 4, &never).unwrap();
+        let span = cells.calls[cells.rows[0][10].call as usize];
+        assert_eq!((span.symbol, span.start), (main, 10), "{grid:?}");
+        assert!(cells.rows[1][10].is_empty());
+    }
+    let within = TickRange { from: BASE + 9_000, to: BASE + 9_001 };
+    let call = at(&trace, lane, within, 0, &never);
+    assert_eq!(call, None, "behind the last record nothing is known to be open");
+}

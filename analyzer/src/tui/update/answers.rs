@@ -5,16 +5,16 @@ use std::sync::Arc;
 use crate::query::timeline::{Cell, Lane, NO_CALL};
 use crate::tui::layout::Layout;
 use crate::tui::model::Model;
-use crate::tui::msg::Answer;
-use crate::tui::source::{Find, Overview, Selected, State, Step};
-use crate::tui::worker::Slot;
+use crate::tui::msg::{Answer, Effect};
+use crate::tui::source::{Ended, Find, Overview, Selected, State, Step};
+use crate::tui::worker::{Job, Slot};
 
 use super::{exceptions, select, table};
 
 /// Lanes with fewer rows than this are low.
 const LOW: u16 = 4;
 
-pub(super) fn answer(model: &mut Model, slot: Slot, answer: Answer) {
+pub(super) fn answer(model: &mut Model, slot: Slot, answer: Answer, effects: &mut Vec<Effect>) {
     match (answer, slot) {
         (Answer::Lane(cells), Slot::Lane(lane)) => lane_cells(model, lane, cells),
         (Answer::Density(density), _) => model.density = density,
@@ -26,9 +26,13 @@ pub(super) fn answer(model: &mut Model, slot: Slot, answer: Answer) {
             model.exceptions.exceptions = Some(exceptions);
             exceptions::scroll(model);
         }
+        (Answer::Found(Some(call), Find::Again { .. }), _) => model.selection = Some(call),
         (Answer::Found(Some(call), find), _) => found(model, call, &find),
         (Answer::Found(None, find), _) => not_found(model, &find),
-        (Answer::Refreshed(Some(overview)), _) => refreshed(model, overview),
+        (Answer::Refreshed(Some(overview)), _) => {
+            refreshed(model, overview);
+            keep_selection(model, effects);
+        }
         _ => {}
     }
 }
@@ -90,6 +94,7 @@ fn not_found(model: &mut Model, find: &Find) {
             Step::Previous => "this is the first call of the thread",
             Step::Next => "this is the last call of the thread",
         },
+        Find::Again { .. } => return,
         Find::Last { .. } => "no frame was open at the end",
         Find::Longest { .. } => "no call of it was found",
         Find::Match { forward: true, .. } => "no more hits after this",
@@ -101,6 +106,15 @@ fn not_found(model: &mut Model, find: &Find) {
         model.selection = None;
     }
     model.say(text);
+}
+
+/// An open call has grown longer, or ended meanwhile.
+fn keep_selection(model: &mut Model, effects: &mut Vec<Effect>) {
+    let busy = model.pending.get(&Slot::Find).is_some_and(|pending| pending.open);
+    let open = model.selection.clone().filter(|call| call.ended == Ended::Open && !busy);
+    if let Some(call) = open {
+        super::ask(model, Job::Find(Find::Again { call: Box::new(call) }), effects);
+    }
 }
 
 /// A live session went on: what was asked of the older state is asked again by `settle`, and the

@@ -39,7 +39,9 @@ pub(super) fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>
             let rows = table.exceptions.as_ref().map(|exceptions| &exceptions.rows);
             let Some(first) = rows.and_then(|rows| rows.get(table.cursor)).map(|row| row.first)
             else {
-                return model.say("there is no exception to show");
+                let computing = model.pending.get(&Slot::Exceptions).is_some_and(|p| p.open);
+                let none = "there is no exception to show";
+                return model.say(if computing { "still computing" } else { none });
             };
             select::find(model, Find::Exception { ns: first - 1, forward: true }, effects);
         }

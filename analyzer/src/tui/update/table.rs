@@ -46,7 +46,9 @@ pub(super) fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>
         }
         C::Open => {
             let Some(row) = table.shown.get(table.cursor) else {
-                return model.say("there is no function to show");
+                let computing = model.pending.get(&Slot::Functions).is_some_and(|p| p.open);
+                let none = "there is no function to show";
+                return model.say(if computing { "still computing" } else { none });
             };
             let symbol = row.symbol;
             let (from, to) = table.functions.as_ref().map_or((i64::MIN, i64::MAX), |f| f.range);

@@ -292,3 +292,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_selection_of_an_open_call_follows_a_live_session() {
+    use crate::tui::msg::{Answer, Effect};
+    use crate::tui::source::{Find, Source};
+    use crate::tui::worker::{Job, Slot};
+    let mut source = Invented::server();
+    source.overview.state = State::Live;
+    let mut screen = Driven::new(source, (100, 30), TRUE);
+    screen.keys("j");
+    screen.send(Msg::Tick);
+    let mut grown = Invented::server().overview();
+    grown.end += 500_000_000;
+    grown.state = State::Live;
+    let generation = screen.model.pending[&Slot::Refresh].generation + 1;
+    screen.model.pending.get_mut(&Slot::Refresh).unwrap().generation = generation;
+    let answer = Box::new(Answer::Refreshed(Some(grown)));
+    let msg = Msg::Answer { slot: Slot::Refresh, generation, answer, last: true };
+    let effects = crate::tui::update::update(&mut screen.model, msg);
+    let again = |effect: &Effect| matches!(effect, Effect::Ask(Job::Find(Find::Again { .. }), _));
+    assert!(effects.iter().any(again));
+    assert!(screen.model.camera.shows_end());
+}

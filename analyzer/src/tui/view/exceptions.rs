@@ -87,7 +87,10 @@ fn what(model: &Model, row: &ExceptionRow, area: Rect, style: Style, buf: &mut B
     let name = model.label(row.symbol).map_or("(unknown)", |label| label.name.as_str());
     let file = model.label(row.symbol).and_then(|label| label.place.rsplit_once(':'));
     let place = match (file, row.line) {
-        (Some((file, _)), 1..) => format!("  in {name}  {file}:{}", row.line),
+        (Some((file, _)), 1..) => {
+            let at = text::fit_end(&format!("{file}:{}", row.line), room / 3, ascii);
+            format!("  in {name}  {at}")
+        }
         _ => format!("  in {name}"),
     };
     let most = room.saturating_sub(text::width(&place)).max(room / 2);
