@@ -134,7 +134,8 @@ fn view(path: &Path, filter: &FilterArguments) -> Result<ExitCode> {
     let resolved = filter.resolve()?;
     let trace = open(path, filter)?;
     if io::stdout().is_terminal() && io::stdin().is_terminal() {
-        crate::tui::show(trace, OpenOptions { session: filter.session.clone() })?;
+        let range = (resolved.from_ns, resolved.to_ns);
+        crate::tui::show(trace, OpenOptions { session: filter.session.clone() }, range)?;
         return Ok(ExitCode::SUCCESS);
     }
     let code = report::run(&trace, &resolved, Sort::default(), false)?;

@@ -32,13 +32,18 @@ use std::sync::Arc;
 
 use crate::trace::{OpenOptions, Trace};
 
-/// Shows a trace, opened with `options`, until the user leaves. Standard input and output must be a terminal.
+/// Shows a trace, opened with `options`, until the user leaves; first of all the times of
+/// `range`, in nanoseconds since the trace began, where they are given. Standard input and output must be a terminal.
 ///
 /// # Errors
 ///
 /// What the terminal answers.
-pub fn show(trace: Trace, options: OpenOptions) -> io::Result<()> {
+pub fn show(
+    trace: Trace,
+    options: OpenOptions,
+    range: (Option<i64>, Option<i64>),
+) -> io::Result<()> {
     // A progress bar would be drawn into the screen.
     crate::progress::forbid();
-    run::run(Arc::new(traced::Traced::new(trace, options)))
+    run::run(Arc::new(traced::Traced::new(trace, options, range)))
 }

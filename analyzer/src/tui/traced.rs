@@ -34,16 +34,18 @@ const LAST_EVENTS: u64 = 300;
 pub struct Traced {
     trace: Trace,
     options: OpenOptions,
+    /// What is to be shown first, where that was asked for.
+    range: (Option<i64>, Option<i64>),
     lanes: Vec<LaneOf>,
     labels: Arc<Vec<Label>>,
 }
 
 impl Traced {
-    /// The source of a trace that was opened with `options`.
-    pub fn new(trace: Trace, options: OpenOptions) -> Traced {
+    /// The source of a trace that was opened with `options`, to show `range` first.
+    pub fn new(trace: Trace, options: OpenOptions, range: (Option<i64>, Option<i64>)) -> Traced {
         let lanes = timeline::lanes(&trace);
         let labels = Arc::new(trace.symbols.iter().map(|(_, symbol)| label(symbol)).collect());
-        Traced { trace, options, lanes, labels }
+        Traced { trace, options, range, lanes, labels }
     }
 
     fn ns(&self, tick: u64) -> i64 {
@@ -114,6 +116,12 @@ impl Traced {
 
     /// What is shown first.
     fn opening(&self, begin: i64, end: i64) -> (i64, i64) {
+        if let (from, to) = self.range
+            && (from.is_some() || to.is_some())
+        {
+            let from = from.unwrap_or(begin).clamp(begin, end - 1);
+            return (from, to.unwrap_or(end).clamp(from + 1, end));
+        }
         let threads = || self.trace.threads.iter();
         if self.state() == State::Dead {
             let from = threads().filter_map(last_events).max().map_or(begin, |tick| self.ns(tick));
@@ -411,7 +419,7 @@ impl Source for Traced {
     fn refresh(&self, _: &Ticket) -> Option<Arc<dyn Source>> {
         // A session that cannot be read at this moment stays as it was last seen.
         let trace = Trace::open_with(&self.trace.path, &self.options).ok()?;
-        Some(Arc::new(Traced::new(trace, self.options.clone())))
+        Some(Arc::new(Traced::new(trace, self.options.clone(), self.range)))
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
     let bar = theme.bar();
     paint::clear(buf, area, bar);
     let mut x = area.x;
-    let wide = area.width >= 100;
+    let wide = area.width >= 80;
     for view in View::ALL {
         let here = *view == model.view;
         let style =
