@@ -2,7 +2,7 @@
 //!
 //! Names are WTF-8 bytes that Rust's `String` cannot hold, and `events` writes
 //! millions of lines a second, so the output is put together by hand: this file
-//! keeps the commas and leaves the strings to [`escape`](crate::escape).
+//! keeps the commas and leaves the strings to [`escape`].
 
 use crate::escape;
 

@@ -23,10 +23,11 @@ pub fn run(trace: &Trace, filter: &Filter, json: bool) -> Result<ExitCode> {
     let limit = filter.limit.unwrap_or(usize::MAX);
     let all = answer.exceptions.len();
     answer.exceptions.truncate(limit);
+    answer.unwinds.truncate(limit);
     if json {
         return Ok(output::print_json(to_json(trace, &answer))?);
     }
-    Ok(output::print(&to_text(trace, &answer, all, limit, output::width()))?)
+    Ok(output::print(&to_text(trace, &answer, all, output::width()))?)
 }
 
 fn to_json(trace: &Trace, answer: &Answer) -> Json {
@@ -71,7 +72,7 @@ fn to_json(trace: &Trace, answer: &Answer) -> Json {
     json
 }
 
-fn to_text(trace: &Trace, answer: &Answer, all: usize, limit: usize, width: usize) -> String {
+fn to_text(trace: &Trace, answer: &Answer, all: usize, width: usize) -> String {
     use Align::{Left, Right};
     let mut out = String::new();
     let mut table = Table::new(&[
@@ -118,7 +119,7 @@ fn to_text(trace: &Trace, answer: &Answer, all: usize, limit: usize, width: usiz
         );
         let mut table =
             Table::new(&[("count", Right), ("first", Right), ("last", Right), ("function", Left)]);
-        for u in answer.unwinds.iter().take(limit) {
+        for u in &answer.unwinds {
             table.row(vec![
                 grouped(u.count),
                 time::seconds(trace.clock.ns(u.first_tick)),
