@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use rtrace_format::chunk::{self, ChunkHeader, Found};
 
-use super::random::{any_plan, bytes_of};
+use super::random::{any_plan, bytes_of, cases};
 use crate::filter::Filter;
 use crate::query::events::events;
 use crate::query::exceptions::exceptions;
@@ -69,6 +69,8 @@ fn seal(bytes: &mut [u8]) {
 }
 
 proptest! {
+    #![proptest_config(cases(64))]
+
     #[test]
     fn changed_bytes(
         plan in any_plan(),

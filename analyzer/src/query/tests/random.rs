@@ -150,7 +150,15 @@ fn paths(lane: &LaneTree) -> BTreeMap<Vec<u32>, naive::Path> {
     found
 }
 
+/// So many cases, or as many as PROPTEST_CASES says.
+pub fn cases(cases: u32) -> ProptestConfig {
+    let asked = std::env::var_os("PROPTEST_CASES").is_some();
+    if asked { ProptestConfig::default() } else { ProptestConfig::with_cases(cases) }
+}
+
 proptest! {
+    #![proptest_config(cases(128))]
+
     #[test]
     fn report_is_that_of_the_naive_replay(plan in any_plan(), range in any_range()) {
         let made = make(&plan, (8, 1024));
