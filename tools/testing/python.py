@@ -1,6 +1,7 @@
 """The Python half: the built package and `rtrace-view`, under each interpreter."""
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -23,7 +24,10 @@ def test(root, target, steps, found, extra):
         if not packaged:
             # Once is enough: the package holds a program and nothing of Python.
             pip = [venv / "bin/python", "-m", "pip", "install", "-q", "--no-build-isolation"]
-            packaged = steps.run("rtrace-view as a package", [*pip, root / "analyzer"])
+            path = f"{venv / 'bin'}{os.pathsep}{steps.environment['PATH']}"
+            packaged = steps.run(
+                "rtrace-view as a package", [*pip, root / "analyzer"], environment={"PATH": path}
+            )
         report = steps.logs / f"pytest-{version}.xml"
         report.unlink(missing_ok=True)
         command = [venv / "bin/python", "-m", "pytest", "-q", "-n", "2", f"--junitxml={report}"]
