@@ -1,22 +1,20 @@
 //! The source that is a trace.
 
-use std::collections::HashMap;
+mod tables;
+
 use std::sync::Arc;
 
 use rtrace_format::SymbolKind;
-use rtrace_format::summary::Spans;
 
 use crate::escape;
 use crate::model::{End, Missing, SymbolId, Thread, TickRange};
 use crate::query::calls::{self, Call, CallAt, CallEnd};
-use crate::query::exceptions::exceptions;
-use crate::query::report::report;
 use crate::query::timeline::{self, Gap, GapKind, Lane, LaneOf};
-use crate::trace::{OpenOptions, Selection, Trace};
+use crate::trace::{OpenOptions, Trace};
 
 use super::source::{
-    Density, Ended, ExceptionRow, Exceptions, Find, FunctionRow, Functions, Label, LaneAsk,
-    LaneInfo, Overview, Selected, Source, State,
+    Density, Ended, Exceptions, Find, Functions, Label, LaneAsk, LaneInfo, Overview, Selected,
+    Source, State,
 };
 use super::theme::Tint;
 use super::worker::Ticket;
@@ -25,8 +23,6 @@ use super::worker::Ticket;
 const AT_ONCE: u64 = 2_000_000;
 /// Beyond so many the summaries' picture is left as it is.
 const AT_ALL: u64 = 40_000_000;
-/// How many events of the function table are counted between two looks at the ticket.
-const PORTION: u64 = 1_000_000;
 /// How many events the first screen of a killed program holds, about.
 const LAST_EVENTS: u64 = 300;
 
@@ -200,14 +196,6 @@ impl Traced {
     }
 }
 
-fn add_up(sum: &mut ExceptionRow, row: &ExceptionRow) {
-    sum.count += row.count;
-    sum.handled = sum.handled.zip(row.handled).map(|(a, b)| a + b);
-    sum.escaped = sum.escaped.zip(row.escaped).map(|(a, b)| a + b);
-    sum.first = sum.first.min(row.first);
-    sum.last = sum.last.max(row.last);
-}
-
 /// The tick from which a thread's last few hundred events count.
 fn last_events(thread: &Thread) -> Option<u64> {
     let block = thread.blocks.last()?;
@@ -304,90 +292,11 @@ impl Source for Traced {
     }
 
     fn functions(&self, from: i64, to: i64, ticket: &Ticket) -> Option<Functions> {
-        let range = self.ticks(from, to);
-        let mut sums: HashMap<SymbolId, Sum> = HashMap::new();
-        let mut complete = true;
-        let portions: Vec<(usize, TickRange)> = (0..self.trace.threads.len())
-            .flat_map(|thread| portions(&self.trace.threads[thread], thread, range))
-            .collect();
-        for (done, &(thread, range)) in portions.iter().enumerate() {
-            if ticket.cancelled() {
-                return None;
-            }
-            let mut selection = Selection::everything(&self.trace);
-            selection.threads = vec![thread];
-            selection.all_threads = self.trace.threads.len() == 1;
-            selection.range = range;
-            let part = report(&self.trace, &selection);
-            complete &= part.complete;
-            for function in part.functions {
-                let sum = sums.entry(function.symbol).or_default();
-                sum.calls += function.calls;
-                sum.own += function.self_ticks;
-                sum.total += function.total_ticks;
-                if let Some(spans) = &function.spans {
-                    sum.spans.merge(&spans.sums);
-                }
-            }
-            if portions.len() > 4 {
-                ticket.progress(done as u64 + 1, portions.len() as u64);
-            }
-        }
-        let ns = |ticks| self.trace.clock.duration_ns(ticks);
-        let rows = sums.into_iter().map(|(symbol, sum)| FunctionRow {
-            symbol,
-            calls: sum.calls,
-            self_ns: ns(sum.own),
-            total_ns: ns(sum.total),
-            p50_ns: sum.spans.quantile(500).map(ns),
-            p99_ns: sum.spans.quantile(990).map(ns),
-            max_ns: (sum.spans.count > 0).then(|| ns(sum.spans.max)),
-        });
-        Some(Functions { range: (from, to), rows: rows.collect(), complete })
+        self.function_table(from, to, ticket)
     }
 
     fn exceptions(&self, from: i64, to: i64, ticket: &Ticket) -> Option<Exceptions> {
-        let trace = &self.trace;
-        let mut rows: HashMap<(String, u32, u32), ExceptionRow> = HashMap::new();
-        for thread in 0..trace.threads.len() {
-            if ticket.cancelled() {
-                return None;
-            }
-            let mut selection = Selection::everything(trace);
-            selection.threads = vec![thread];
-            selection.range = self.ticks(from, to);
-            let part = exceptions(trace, &selection);
-            let raised = part.exceptions.into_iter().map(|e| ExceptionRow {
-                what: self.exception_text(e.type_symbol, &e.message),
-                symbol: e.function,
-                line: e.line,
-                count: e.count,
-                handled: Some(e.handled),
-                escaped: Some(e.escaped),
-                first: self.ns(e.first_tick),
-                last: self.ns(e.last_tick),
-            });
-            let unwound = part.unwinds.into_iter().map(|u| ExceptionRow {
-                what: "(left by an exception)".to_owned(),
-                symbol: u.symbol,
-                line: 0,
-                count: u.count,
-                handled: None,
-                escaped: None,
-                first: self.ns(u.first_tick),
-                last: self.ns(u.last_tick),
-            });
-            for row in raised.chain(unwound) {
-                let same = (row.what.clone(), row.symbol, row.line);
-                match rows.get_mut(&same) {
-                    Some(sum) => add_up(sum, &row),
-                    None => drop(rows.insert(same, row)),
-                }
-            }
-        }
-        let mut rows: Vec<ExceptionRow> = rows.into_values().collect();
-        rows.sort_by(|a, b| b.count.cmp(&a.count).then(a.first.cmp(&b.first)));
-        Some(Exceptions { range: (from, to), rows })
+        self.exception_table(from, to, ticket)
     }
 
     fn find(&self, find: &Find, ticket: &Ticket) -> Option<Selected> {
@@ -421,30 +330,4 @@ impl Source for Traced {
         let trace = Trace::open_with(&self.trace.path, &self.options).ok()?;
         Some(Arc::new(Traced::new(trace, self.options.clone(), self.range)))
     }
-}
-
-#[derive(Default)]
-struct Sum {
-    calls: u64,
-    own: u64,
-    total: u64,
-    spans: Spans,
-}
-
-/// Cuts a range into parts of about a million events of one thread each.
-fn portions(thread: &Thread, index: usize, range: TickRange) -> Vec<(usize, TickRange)> {
-    let mut portions = Vec::new();
-    let mut from = range.from;
-    let mut events = 0;
-    for block in thread.blocks.iter().filter(|b| b.base_tick < range.to && b.end_tick >= range.from)
-    {
-        if events >= PORTION && block.base_tick > from {
-            portions.push((index, TickRange { from, to: block.base_tick }));
-            from = block.base_tick;
-            events = 0;
-        }
-        events += block.events;
-    }
-    portions.push((index, TickRange { from, to: range.to }));
-    portions
 }
