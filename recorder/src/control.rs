@@ -14,10 +14,7 @@ use rtrace_format::record::Subkind;
 use crate::options::{Mode, Options};
 use crate::recording::{self, Recording};
 use crate::session::Interpreter;
-use crate::session::Refusal;
 use crate::{attach, fork, hook, names, session, thread};
-
-pyo3::create_exception!(rtrace._core, OutputError, PyOSError, "The trace cannot go there.");
 
 /// Begins a session. Events are recorded from [`install`] on.
 ///
@@ -35,10 +32,7 @@ pub fn prepare(
         return Err(PyRuntimeError::new_err("the interpreter has no place left for our ids"));
     }
     let made = session::begin(options, interpreter);
-    let made = made.map_err(|refusal| match refusal {
-        Refusal::Output(error) => OutputError::new_err(error.to_string()),
-        Refusal::Session(error) => PyOSError::new_err(error.to_string()),
-    })?;
+    let made = made.map_err(|error| PyOSError::new_err(error.to_string()))?;
     let recording = Arc::new(made.recording);
     recording::set_current(Arc::clone(&recording));
     fork::watch();

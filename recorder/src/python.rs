@@ -22,9 +22,6 @@ mod _core {
     #[allow(non_upper_case_globals, reason = "the name that Python packages use")]
     const __version__: &str = env!("CARGO_PKG_VERSION");
 
-    #[pymodule_export]
-    use crate::control::OutputError;
-
     /// Says where the package's Python files are.
     #[pyfunction]
     fn _set_home(directory: Vec<u8>) {

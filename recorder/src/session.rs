@@ -32,21 +32,6 @@ pub struct Interpreter {
 /// The most that a session keeps unless asked otherwise, in bytes.
 const DEFAULT_MEMORY: u64 = 256 << 20;
 
-/// Why there is no recording.
-#[derive(Debug)]
-pub enum Refusal {
-    /// The trace cannot go where it was asked to go.
-    Output(Error),
-    /// The rings cannot be had.
-    Session(Error),
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Refusal {
-        Refusal::Session(error)
-    }
-}
-
 /// A recording that was begun, and what the user should hear of it.
 #[derive(Debug)]
 pub struct Begun {
@@ -60,10 +45,10 @@ pub struct Begun {
 ///
 /// # Errors
 /// The output path is refused, or there is no directory or room for the rings.
-pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun, Refusal> {
+pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun, Error> {
     let mut notes = Vec::new();
     let pid = std::process::id();
-    let output = output::reserve(&options.output, pid).map_err(Refusal::Output)?;
+    let output = output::reserve(&options.output, pid)?;
     if let Some(before) = output.renamed() {
         notes.push(format!("the unfinished trace that was there is now {}", before.display()));
     }
@@ -131,7 +116,7 @@ pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun, R
         Err(error) => {
             // What was made of the session holds nothing yet.
             let _ = dirs::remove_session_dir(&dir);
-            return Err(Refusal::Session(error));
+            return Err(error);
         }
     };
     if let Some(collector) = &collector {
@@ -141,7 +126,7 @@ pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun, R
         Ok(path) => path,
         Err(error) => {
             let _ = dirs::remove_session_dir(&dir);
-            return Err(Refusal::Output(error));
+            return Err(error);
         }
     };
     let rings = RingOptions {

@@ -210,24 +210,48 @@ def test_a_clean_trace_is_overwritten(record):
     assert [path.name for path in record.folder.glob("*.bin")] == ["trace.bin"]
 
 
+def ran_without_a_recording(recorded):
+    """The program ran to its end, and one line says why there is no trace."""
+    assert recorded.returncode == 0 and recorded.out == b"ran\n"
+    lines = recorded.err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith(b"rtrace: not recording: "), recorded.err
+    return lines[0]
+
+
 def test_a_file_that_is_not_ours_is_refused(record):
     other = record.folder / "trace.bin"
     other.write_text("precious")
-    recorded = record(PROGRAM, status=None)
-    assert recorded.returncode in (1, 2) and b"trace.bin" in recorded.err
-    assert b"Traceback" not in recorded.err
+    assert b"trace.bin" in ran_without_a_recording(record("print('ran')\n"))
     assert other.read_text() == "precious"
 
 
 def test_a_directory_is_refused(record):
     (record.folder / "trace.bin").mkdir()
-    recorded = record(PROGRAM, status=None)
-    assert recorded.returncode in (1, 2) and b"Traceback" not in recorded.err
+    ran_without_a_recording(record("print('ran')\n"))
 
 
 def test_an_output_in_a_missing_folder_is_said(record):
-    recorded = record(PROGRAM, status=None, trace="no/such/trace.bin")
-    assert recorded.returncode in (1, 2) and b"Traceback" not in recorded.err
+    recorded = record("print('ran')\n", trace="no/such/trace.bin")
+    assert b"no/such" in ran_without_a_recording(recorded)
+
+
+def test_a_start_that_cannot_record_does_not_stop_the_program(record):
+    (record.folder / "trace.bin").write_text("precious")
+    source = """
+        import rtrace
+        rtrace.start("trace.bin")
+        rtrace.mark("unseen")
+        with rtrace.span("unseen"):
+            rtrace.counter("unseen", 1)
+        rtrace.snapshot("other.bin")
+        print(rtrace.stop())
+        with rtrace.recording("trace.bin"):
+            print("ran")
+    """
+    done = record.python(source)
+    assert done.stdout.decode().splitlines() == [str(record.folder / "trace.bin"), "ran"]
+    said = [line.split(b":")[1] for line in done.stderr.splitlines()]
+    assert said == [b" not recording"] * 2
 
 
 def test_a_killed_trace_is_kept_by_another_name(record):

@@ -10,6 +10,8 @@ from typing import Any
 from rtrace import _core, _options
 
 _registered = False
+# Where a recording that could not begin was to go; its stop is no mistake of the program's.
+_refused: str | None = None
 
 
 def start(
@@ -32,10 +34,11 @@ def start(
 ) -> None:
     """Record this process, all its threads, into ``output``.
 
-    Raises ``ValueError`` for what cannot be had, ``OSError`` where the files
-    cannot be made, and ``RuntimeError`` where a recording runs already.
+    Where the files cannot be made, one line on stderr says so and the program
+    runs on, not recorded. Raises ``ValueError`` for what cannot be had, and
+    ``RuntimeError`` where a recording runs already.
     """
-    global _registered
+    global _registered, _refused
     options = _options.checked(
         output,
         mode=mode,
@@ -56,16 +59,30 @@ def start(
     if not _registered:
         _registered = True
         atexit.register(_at_exit)
-    for note in _core._start(options):
+    try:
+        notes = _core._start(options)
+    except OSError as error:
+        say(f"not recording: {error}")
+        _refused = os.path.abspath(os.fspath(output))
+        return
+    _refused = None
+    for note in notes:
         say(note)
 
 
 def stop() -> str:
-    """End the recording and give the path of the finished trace."""
-    path, note = _core._stop()
+    """End the recording and give the path of the finished trace.
+
+    Raises ``RuntimeError`` where :func:`start` was not called.
+    """
+    global _refused
+    if _refused is not None and not _core._is_recording():
+        path, _refused = _refused, None
+        return path
+    trace, note = _core._stop()
     if note is not None:
-        say(f"{os.fsdecode(path)}: {note}")
-    return os.fsdecode(path)
+        say(f"{os.fsdecode(trace)}: {note}")
+    return os.fsdecode(trace)
 
 
 def say(text: str) -> None:
@@ -77,8 +94,18 @@ def say(text: str) -> None:
 
 
 def snapshot(output: str | os.PathLike[str], reason: str = "") -> str:
-    """Write what the rings hold now to ``output``; recording goes on."""
-    return os.fsdecode(_core._snapshot(os.fsencode(output), reason))
+    """Write what the rings hold now to ``output``; recording goes on.
+
+    Gives the path. Where the file cannot be written, one line on stderr says so.
+    Raises ``RuntimeError`` where :func:`start` was not called.
+    """
+    if _refused is not None and not _core._is_recording():
+        return os.path.abspath(os.fspath(output))
+    try:
+        return os.fsdecode(_core._snapshot(os.fsencode(output), reason))
+    except OSError as error:
+        say(f"no snapshot: {error}")
+        return os.path.abspath(os.fspath(output))
 
 
 class recording:

@@ -46,11 +46,6 @@ def run(kind: str, target: str, arguments: list[str], options: dict[str, Any]) -
 def _begin(options: dict[str, Any]) -> None:
     try:
         notes = _core._prepare(options)
-    except _core.OutputError as error:
-        # A trace cannot be where it was asked for: said before the program has begun,
-        # instead of after it has ended. Want of room for rings never stops a program.
-        say(str(error))
-        raise SystemExit(1) from None
     except Exception as error:
         say(f"not recording: {error}")
         return
