@@ -16,7 +16,12 @@ def lint(root, steps):
     else:
         steps.note("cargo deny is not installed: licences and sources were not checked")
     document = ["cargo", "doc", "--locked", "--workspace", "--no-deps", "--document-private-items"]
-    steps.run("documentation", document, environment={"RUSTDOCFLAGS": "-D warnings"}, cwd=root)
+    steps.run(
+        "documentation",
+        document,
+        environment={"RUSTDOCFLAGS": "-D warnings -A rustdoc::private-intra-doc-links"},
+        cwd=root,
+    )
 
 
 def test(root, steps):

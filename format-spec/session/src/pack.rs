@@ -2,7 +2,7 @@
 //!
 //! Three callers, one packer: `stop` and the collector append to the trace in
 //! place ([`finish`]); `rtrace-view pack` and `snapshot` make another file that
-//! stands for itself ([`copy`]) and leave the session as it is.
+//! stands for itself ([`copy()`]) and leave the session as it is.
 //!
 //! What the trace already holds is known by its record numbers: packing again
 //! adds nothing, and packing after a collector died adds what it had not yet
@@ -114,7 +114,7 @@ fn finish_into(session_dir: &Path, path: &Path, patience: Duration) -> Result<Pa
 }
 
 /// Packs `input`, a `trace.bin` or a session's directory, to `output`. The same
-/// path packs [in place](finish); another one makes a [`copy`].
+/// path packs [in place](finish); another one makes a [`copy()`].
 ///
 /// # Errors
 ///
@@ -135,7 +135,7 @@ pub fn pack_session(input: &Path, output: &Path) -> Result<Packed> {
 ///
 /// # Errors
 ///
-/// As [`copy`].
+/// As [`copy()`].
 pub fn snapshot(session_dir: &Path, output: &Path, reason: &str) -> Result<Packed> {
     copy(&Source::find(session_dir, None)?, output, Some(reason))
 }

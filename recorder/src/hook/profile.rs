@@ -3,7 +3,7 @@
 //! A profile function sees an entry and an exit of a frame, not what they were:
 //! whether a generator is entered for the first time, whether it yields or
 //! returns, whether a frame returns `None` or is left by an exception. From 3.12
-//! on the interpreter says so in the thread's state ([`what`]); on 3.11 the
+//! on the interpreter says so in the thread's state (`what`); on 3.11 the
 //! instruction that the frame stands at does ([`code`]).
 //!
 //! Threads that Python code starts later install the function by
