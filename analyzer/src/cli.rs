@@ -4,6 +4,7 @@
 //! of our output that goes away (`| head`) is not a failure.
 
 mod args;
+mod bench_frames;
 mod events;
 mod exceptions;
 mod info;
@@ -80,6 +81,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         Some(Command::Verify(a)) => ask(a, |trace, _| verify::run(&a.trace, trace, a.json)),
         Some(Command::Pack(a)) => pack::run(&a.source, &a.output),
+        Some(Command::BenchFrames(a)) => {
+            let options = OpenOptions { session: a.filter.session.clone() };
+            bench_frames::run(open(&a.trace, &a.filter)?, options, a.json)
+        }
     }
 }
 

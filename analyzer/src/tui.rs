@@ -4,6 +4,7 @@
 //! says what is to be done, [`view`] paints the model, and only the loop in [`run`] acts: it
 //! reads, asks the workers, draws. Nothing that is slow happens on its thread.
 
+mod bench;
 mod camera;
 mod caps;
 mod keys;
@@ -27,6 +28,8 @@ mod invented;
 #[cfg(test)]
 mod tests;
 
+pub use bench::Frames;
+
 use std::io;
 use std::sync::Arc;
 
@@ -46,4 +49,14 @@ pub fn show(
     // A progress bar would be drawn into the screen.
     crate::progress::forbid();
     run::run(Arc::new(traced::Traced::new(trace, options, range)))
+}
+
+/// Times a scripted tour of the trace's views, drawn off-screen.
+///
+/// # Errors
+///
+/// Writing to memory failed.
+pub fn bench(trace: Trace, options: OpenOptions) -> io::Result<Frames> {
+    crate::progress::forbid();
+    bench::tour(Arc::new(traced::Traced::new(trace, options, (None, None))))
 }

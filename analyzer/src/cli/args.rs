@@ -43,6 +43,8 @@ pub enum Command {
     Exceptions(TraceArguments),
     /// Checks every checksum and record of a trace.
     Verify(TraceArguments),
+    /// Draws a scripted tour of the terminal UI off-screen and times each frame.
+    BenchFrames(TraceArguments),
     /// Makes a finished trace.bin of a dead session, or of a trace that leads to one.
     Pack(PackArguments),
 }
