@@ -139,7 +139,9 @@ def _script(path: str, arguments: list[str]) -> tuple[CodeType, dict[str, Any]]:
     if code is None:
         code = compile(source, file_name, "exec", dont_inherit=True)
     names = _fresh_main().__dict__
-    names.update(__file__=file_name, __cached__=None, __loader__=loader("__main__", file_name))
+    names.update(__file__=file_name, __loader__=loader("__main__", file_name))
+    if sys.version_info < (3, 15):
+        names["__cached__"] = None
     return code, names
 
 
@@ -172,11 +174,12 @@ def _main_of(name: str | None) -> tuple[CodeType, dict[str, Any]]:
     names = _fresh_main().__dict__
     names.update(
         __file__=spec.origin,
-        __cached__=spec.cached,
         __loader__=spec.loader,
         __package__=spec.parent,
         __spec__=spec,
     )
+    if sys.version_info < (3, 15):
+        names["__cached__"] = spec.cached
     return code, names
 
 

@@ -14,8 +14,10 @@ use rtrace_format::Kind;
 /// Where `what_event` lies in a `PyThreadState`.
 #[cfg(not(Py_3_13))]
 const WHAT_EVENT: usize = 48;
-#[cfg(Py_3_13)]
+#[cfg(all(Py_3_13, not(Py_3_15)))]
 const WHAT_EVENT: usize = 64;
+#[cfg(Py_3_15)]
+const WHAT_EVENT: usize = 68;
 
 const PY_RESUME: c_int = 1;
 const PY_YIELD: c_int = 3;
