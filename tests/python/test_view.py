@@ -109,7 +109,6 @@ def test_verify(record):
     assert result["problems"] and {"offset", "what"} <= set(result["problems"][0])
 
 
-@pytest.mark.xfail(strict=True, reason="rtrace-view has no bench-frames yet")
 def test_bench_frames(record):
     recorded = record(PROGRAM)
     result = recorded.view("bench-frames")
