@@ -112,12 +112,7 @@ impl Keyframe {
 
     /// Appends the ticks, the frame words and the padding.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        for frame in &self.frames {
-            out.extend(frame.tick.to_le_bytes());
-        }
-        for frame in &self.frames {
-            out.extend(frame.word.to_le_bytes());
-        }
+        self.encode_frames(out);
         pad(out, 8);
     }
 
@@ -130,7 +125,12 @@ impl Keyframe {
         if count > u64::from(depth) || (count < u64::from(depth) && inner == 0 && outer == 0) {
             return Err(reader.error(ErrorKind::BadValue("a keyframe")));
         }
-        let count = count as usize;
+        let frames = Keyframe::decode_frames(reader, count as usize)?;
+        reader.skip(Keyframe::encoded_len(frames.len()) - frames.len() * 12)?;
+        Ok(Keyframe { depth, outer, frames })
+    }
+
+    fn decode_frames(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Frame>> {
         if count > reader.remaining() / 12 {
             return Err(reader.error(ErrorKind::TooLarge("a keyframe")));
         }
@@ -141,7 +141,38 @@ impl Keyframe {
         for frame in &mut frames {
             frame.word = reader.u32()?;
         }
-        reader.skip(Keyframe::encoded_len(count) - count * 12)?;
+        Ok(frames)
+    }
+
+    fn encode_frames(&self, out: &mut Vec<u8>) {
+        for frame in &self.frames {
+            out.extend(frame.tick.to_le_bytes());
+        }
+        for frame in &self.frames {
+            out.extend(frame.word.to_le_bytes());
+        }
+    }
+
+    /// The stack of a thread at its end, as a `THRD` chunk holds it (SPEC section 9.4): its depth
+    /// and the outermost frames, without padding.
+    pub fn encode_stack(&self) -> Vec<u8> {
+        let mut out = self.depth.to_le_bytes().to_vec();
+        out.extend((self.frames.len() as u32).to_le_bytes());
+        self.encode_frames(&mut out);
+        out
+    }
+
+    /// Reads what [`encode_stack`](Keyframe::encode_stack) wrote.
+    ///
+    /// # Errors
+    /// Truncated input, or more frames than the depth.
+    pub fn decode_stack(bytes: &[u8]) -> Result<Keyframe> {
+        let mut reader = Reader::new(bytes, "a stack");
+        let (depth, outer) = (reader.u32()?, reader.u32()?);
+        if outer > depth {
+            return Err(reader.error(ErrorKind::BadValue("a stack")));
+        }
+        let frames = Keyframe::decode_frames(&mut reader, outer as usize)?;
         Ok(Keyframe { depth, outer, frames })
     }
 }
@@ -174,6 +205,18 @@ mod tests {
             let back = Keyframe::decode(&mut reader, keyframe.depth, keyframe.outer, inner);
             prop_assert_eq!(back, Ok(keyframe));
             prop_assert_eq!(reader.remaining(), 0);
+        }
+
+        #[test]
+        fn stacks_come_back(count in 0u32..60, hidden in 0u32..3) {
+            let frames: Vec<Frame> = (0..count).map(|i| Frame::new(i, 0, i.into())).collect();
+            let stack = Keyframe { depth: count + hidden, outer: count, frames };
+            let bytes = stack.encode_stack();
+            prop_assert_eq!(bytes.len(), 8 + 12 * count as usize, "no padding");
+            prop_assert_eq!(Keyframe::decode_stack(&bytes), Ok(stack));
+            for cut in 0..bytes.len() {
+                prop_assert!(Keyframe::decode_stack(&bytes[..cut]).is_err());
+            }
         }
     }
 }

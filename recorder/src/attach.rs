@@ -6,7 +6,7 @@
 )]
 
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use pyo3::ffi::{self, PyFrameObject, PyObject};
 use rtrace_format::Frame;
@@ -18,7 +18,7 @@ use crate::clock::Ticks;
 use crate::ffi::{_PyType_Lookup, Owned, dict_get, number, text};
 use crate::fork;
 use crate::names::{SKIP, code};
-use crate::recording::{self, Recording};
+use crate::recording::{self, Recording, lock};
 use crate::thread;
 use crate::writer::Writer;
 use crate::writer::cold::Helpers;
@@ -54,7 +54,7 @@ pub unsafe fn attach_running(recording: &Arc<Recording>) {
         let frames = match recording.options.runner {
             true => Vec::new(),
             // SAFETY: the GIL is held.
-            false => unsafe { open_frames(recording, current_frame(), false) },
+            false => unsafe { open_frames(recording, current_frame(), false, own) },
         };
         give_ring(writer, recording, &frames);
         name_writer(writer, own);
@@ -80,7 +80,7 @@ pub unsafe fn attach_running(recording: &Arc<Recording>) {
         // SAFETY: the values are frames.
         let frame = unsafe { Owned::take(ffi::Py_NewRef(value)) };
         // SAFETY: a frame.
-        let frames = unsafe { open_frames(recording, frame, false) };
+        let frames = unsafe { open_frames(recording, frame, false, ident) };
         let writer = thread::add_for(HELPERS, ticks, ident, tid);
         // SAFETY: the other thread waits for the GIL, or is in C code without it.
         let writer = unsafe { &mut *writer };
@@ -141,7 +141,9 @@ fn attach(writer: &mut Writer, entering: bool) -> bool {
         let mut frames = thread::take_inherited();
         if frames.is_empty() {
             // SAFETY: events come with the GIL held.
-            frames = unsafe { open_frames(&recording, current_frame(), entering) };
+            let ident = thread::current_ident();
+            // SAFETY: as above.
+            frames = unsafe { open_frames(&recording, current_frame(), entering, ident) };
         }
         let given = give_ring(writer, &recording, &frames);
         if given {
@@ -152,7 +154,7 @@ fn attach(writer: &mut Writer, entering: bool) -> bool {
     attached.unwrap_or(false)
 }
 
-/// The frames open below and with `innermost`, outermost first.
+/// The frames open below and with `innermost` in the thread `ident`, outermost first.
 ///
 /// # Safety
 /// - the GIL is held; `innermost` is a frame.
@@ -160,27 +162,40 @@ unsafe fn open_frames(
     recording: &Recording,
     innermost: Option<Owned>,
     without_innermost: bool,
+    ident: usize,
 ) -> Vec<Frame> {
     let now = recording.now();
-    let mut frames = Vec::new();
+    // One for each frame, none for those that are not shown.
+    let mut frames: Vec<Option<Frame>> = Vec::new();
     let mut next = innermost;
     let mut skip = without_innermost;
     while let Some(frame) = next {
         let object = frame.as_ptr().cast::<PyFrameObject>();
-        if !std::mem::take(&mut skip) {
-            // SAFETY: a live frame.
-            let id = unsafe { code::id_of_frame(object) };
-            if id & SKIP == 0 {
-                frames.push(Frame::new(id & ID_MASK, BEGAN_BEFORE, now));
-            }
-        }
+        let shown = !std::mem::take(&mut skip);
+        // SAFETY: a live frame.
+        let id = if shown { unsafe { code::id_of_frame(object) } } else { SKIP };
+        frames.push((id & SKIP == 0).then(|| Frame::new(id & ID_MASK, BEGAN_BEFORE, now)));
         // SAFETY: a live frame; a new reference or null comes back.
         let back = unsafe { ffi::PyFrame_GetBack(object) };
         // SAFETY: owned; null without an exception is the outermost.
         next = if back.is_null() { None } else { unsafe { Owned::take(back.cast()) } };
     }
-    frames.reverse();
-    frames
+    frames.truncate(frames.len().saturating_sub(runner_frames(ident)));
+    frames.into_iter().rev().flatten().collect()
+}
+
+/// The thread that runs a program for `rtrace run`, and how many frames lie below the program's.
+static RUNNER: Mutex<(usize, usize)> = Mutex::new((0, 0));
+
+/// From here on the frames that the current thread has open are the runner's, and not shown.
+pub fn hide_runner(frames: usize) {
+    *lock(&RUNNER) = (thread::current_ident(), frames);
+}
+
+/// How many of a thread's outermost frames are the runner's.
+fn runner_frames(ident: usize) -> usize {
+    let (runner, frames) = *lock(&RUNNER);
+    if ident == runner { frames } else { 0 }
 }
 
 /// How many Python frames the current thread has open.

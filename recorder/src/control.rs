@@ -1,6 +1,7 @@
 //! Start, stop, and the long records that a program writes itself.
 #![allow(unsafe_code, reason = "calls what needs the GIL, which is held here")]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,11 +138,15 @@ pub fn run<'py>(
     code: &Bound<'py, PyAny>,
     globals: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    if let Some(recording) = recording::current() {
-        install(py, &recording)?;
-    }
     // SAFETY: `py` says that the GIL is held.
     let frames = unsafe { attach::depth_here() };
+    attach::hide_runner(frames as usize);
+    if let Some(recording) = recording::current()
+        && let Err(error) = install(py, &recording)
+    {
+        // The program runs all the same; nowhere to say so is no reason to stop it.
+        let _ = writeln!(std::io::stderr(), "rtrace: not recording: {}", error.value(py));
+    }
     // Before 3.12 calls between C and Python count too: two more than without us.
     let calls = if cfg!(Py_3_12) { 0 } else { 2 };
     crate::ffi::forgive_recursion(py, frames + calls);

@@ -32,7 +32,9 @@ mod _core {
     #[pyfunction]
     fn _start(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Vec<String>> {
         let (recording, notes) = control::prepare(parse(options)?, &interpreter(py))?;
-        control::install(py, &recording)?;
+        // A hook that cannot be had is the environment's fault, as a full disk is.
+        control::install(py, &recording)
+            .map_err(|error| PyOSError::new_err(error.value(py).to_string()))?;
         Ok(notes)
     }
 

@@ -69,8 +69,8 @@ impl SessionPage {
 
     /// Whether the collector still works on the session.
     pub fn collector_is_alive(&self) -> bool {
-        let pid = u32::try_from(self.map.get(session::field::COLLECTOR_PID)).unwrap_or(0);
-        pid != 0 && rtrace_session::host::start_time(pid).is_some()
+        let pid = self.map.get(session::field::COLLECTOR_PID);
+        pid != 0 && rtrace_session::collector::may_live(pid)
     }
 
     /// Notes that a collector was started.

@@ -33,7 +33,10 @@ impl Symbols {
         if let Some(&id) = self.ids.get(&symbol) {
             return id;
         }
-        let id = self.append(page, &symbol).unwrap_or(OVERFLOW_ID);
+        let Some(id) = self.append(page, &symbol) else {
+            // Not kept: what cannot be named must not fill the program's memory either.
+            return OVERFLOW_ID;
+        };
         self.ids.insert(symbol, id);
         id
     }

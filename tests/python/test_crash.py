@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from support import run_view
+from support import run_view, view
 
 MODES = ["full", "flight"]
 
@@ -260,3 +260,23 @@ def test_full_mode_of_a_killed_program_is_finished_by_the_collector(record):
         "<module>",
         "main",
     ]
+
+
+@pytest.mark.parametrize("depth", [40, 41, 50, 53])
+def test_packing_keeps_every_frame_of_a_deep_stack_at_death(record, depth):
+    source = f"""\
+        import os
+        def fill():
+            for _ in range(30000): pass_by()
+        def pass_by(): pass
+        def deep(n):
+            if n: deep(n - 1)
+            else: fill(); os.kill(os.getpid(), 9)
+        deep({depth})
+        """
+    recorded = record(source, "--mode", "flight", "--ring-size", "64KiB", status=-9)
+    before = recorded.view("stacks")["threads"][0]["frames"]
+    assert [frame["name"] for frame in before].count("deep") == depth + 1
+    packed = record.folder / "packed.bin"
+    run_view("pack", recorded.trace, "-o", packed, check=0)
+    assert view("stacks", packed)["threads"][0]["frames"] == before

@@ -5,7 +5,7 @@ import signal
 import sys
 
 import pytest
-from support import MONITORING
+from support import MONITORING, view
 
 MODES = ["full", "flight"]
 
@@ -258,3 +258,31 @@ def test_recursion_error_is_raised_and_survived(record):
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="3.12 and later warn at fork")
 def test_warnings_as_errors(record):
     same(record, "import os\nprint(sum(range(10)))\n", python=("-W", "error"))
+
+
+@pytest.mark.skipif(not MONITORING, reason="another tool can only hold sys.monitoring")
+def test_a_program_runs_on_where_others_hold_every_place(record):
+    (record.folder / "sitecustomize.py").write_text(
+        "import sys\nfor i in range(6): sys.monitoring.use_tool_id(i, 'other')\n"
+    )
+    path = {"PYTHONPATH": str(record.folder)}
+    recorded = record("import sys\nprint('ran')\nsys.exit(3)\n", status=3, env=path)
+    assert recorded.out == b"ran\n"
+    first = recorded.err.splitlines()[0]
+    assert first.startswith(b"rtrace: not recording: ") and b"other" in first
+
+
+def test_the_runner_is_never_shown(record):
+    source = """\
+        import rtrace
+        def f():
+            rtrace.stop()
+            rtrace.start("again.bin")
+            g()
+        def g(): pass
+        f()
+        """
+    record(source)
+    roots = view("tree", record.folder / "again.bin")["lanes"][0]["roots"]
+    assert roots[0]["name"] == "<module>" and roots[0]["module"] == "__main__"
+    assert roots[0]["children"][0]["name"] == "f"

@@ -91,9 +91,9 @@ fn lanes_at(trace: &Trace, thread: &Thread, at: u64) -> Vec<(u32, Stack)> {
     };
     let mut stacks: Vec<(u32, Stack)> =
         lanes.all().iter().map(|lane| (lane.fiber, lane.stack.clone())).collect();
-    if at == u64::MAX
-        && let Some(known) = &thread.final_stack
-    {
+    // Behind the last record nothing changes any more.
+    let at_the_end = thread.last_tick().is_none_or(|last| at > last);
+    if at_the_end && let Some(known) = &thread.final_stack {
         let current = lanes.current().fiber;
         for (_, stack) in stacks.iter_mut().filter(|(fiber, _)| *fiber == current) {
             if thread.blocks.is_empty() {

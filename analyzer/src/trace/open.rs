@@ -5,7 +5,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rtrace_format::bytes::Reader;
 use rtrace_format::{Cause, Clock, Keyframe, Meta};
 use rtrace_session::host;
 use rtrace_session::liveness::{self, Here, Liveness, Recorded};
@@ -234,7 +233,8 @@ impl Draft {
         }
         for (serial, meta) in content.threads {
             let draft = self.threads.entry(serial).or_default();
-            draft.final_stack = meta.get_text("stack").and_then(stack_of);
+            draft.final_stack =
+                meta.get_text("stack").and_then(|bytes| Keyframe::decode_stack(bytes).ok());
             if let Some(stack) = &mut draft.final_stack {
                 for frame in &mut stack.frames {
                     *frame = frame.with_id(content.ids.get(frame.id()));
@@ -388,12 +388,4 @@ fn end_of(meta: &Meta, session: &Meta) -> End {
         Liveness::Dead => End::Killed,
         Liveness::Live | Liveness::Unknown => End::Unknown,
     }
-}
-
-/// The `stack` of a thread (SPEC section 9.4).
-fn stack_of(bytes: &[u8]) -> Option<Keyframe> {
-    let mut reader = Reader::new(bytes, "a stack");
-    let (depth, count) = (reader.u32().ok()?, reader.u32().ok()?);
-    let outer = count.min(depth);
-    Keyframe::decode(&mut reader, depth, outer, count - outer).ok()
 }

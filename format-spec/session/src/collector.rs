@@ -112,8 +112,9 @@ pub fn wait_for(dir: &Path, process: u32, limit: Duration) -> bool {
     }
 }
 
-/// Whether there may be a collector with this pid; 0 is one that has not begun yet.
-fn may_live(pid: u64) -> bool {
+/// Whether there may be a collector with this pid; 0 is one that has not begun yet, and one that
+/// has died and that nobody has reaped is none.
+pub fn may_live(pid: u64) -> bool {
     match u32::try_from(pid) {
         Ok(0) => true,
         Ok(pid) => host::stat_fields(pid).is_some_and(|(state, _)| !b"ZXx".contains(&state)),

@@ -22,6 +22,9 @@ use crate::ffi::{
 use crate::names::{SKIP, type_name};
 use crate::recording::{self, GENERATION};
 
+/// The name of the type of `(3).__add__`, which CPython does not export everywhere.
+const METHOD_WRAPPER: &[u8] = b"method-wrapper";
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key(usize, usize, usize);
 
@@ -80,8 +83,8 @@ pub unsafe fn id(callable: *mut PyObject) -> u32 {
 /// - as [`id`]; `kind` is the callable's type.
 #[inline(always)]
 unsafe fn key(callable: *mut PyObject, kind: *mut PyTypeObject) -> Key {
-    if kind == &raw mut ffi::PyCFunction_Type {
-        // SAFETY: exactly a C function.
+    if kind == &raw mut ffi::PyCFunction_Type || kind == &raw mut ffi::PyCMethod_Type {
+        // SAFETY: a C function; one that knows its class has its fields first.
         let function = unsafe { &*callable.cast::<CFunction>() };
         // SAFETY: alive as long as the function.
         let owner = unsafe { owner(function.bound) };
@@ -89,8 +92,8 @@ unsafe fn key(callable: *mut PyObject, kind: *mut PyTypeObject) -> Key {
         let name = unsafe { (*function.method).ml_name };
         return Key(function.method as usize, name as usize, owner as usize);
     }
-    if kind == &raw mut ffi::PyMethodDescr_Type {
-        // SAFETY: exactly a method descriptor.
+    if kind == &raw mut ffi::PyMethodDescr_Type || kind == &raw mut ffi::PyClassMethodDescr_Type {
+        // SAFETY: a descriptor that has a definition.
         let method = unsafe { &*callable.cast::<MethodDescriptor>() };
         // SAFETY: the definition outlives the descriptor.
         let name = unsafe { (*method.method).ml_name };
@@ -99,17 +102,40 @@ unsafe fn key(callable: *mut PyObject, kind: *mut PyTypeObject) -> Key {
     // SAFETY: the caller's promise.
     if unsafe { ffi::PyType_Check(callable) } != 0 {
         // SAFETY: a live type.
-        let name = unsafe { (*callable.cast::<PyTypeObject>()).tp_name };
-        return Key(callable as usize, name as usize, 1);
+        return unsafe { type_key(callable.cast()) };
     }
     if kind == &raw mut ffi::PyWrapperDescr_Type {
         // SAFETY: exactly a slot wrapper, which shares its first fields with method descriptors.
         let owner = unsafe { (*callable.cast::<MethodDescriptor>()).owner };
         return Key(callable as usize, owner as usize, 2);
     }
+    // SAFETY: a live type, whose name is a C string.
+    if unsafe { c_text((*kind).tp_name) } == METHOD_WRAPPER {
+        // SAFETY: a slot wrapper bound to an object.
+        let descriptor = unsafe { (*callable.cast::<MethodWrapper>()).descriptor };
+        // SAFETY: kept alive by the wrapper.
+        let owner = unsafe { (*descriptor).owner };
+        return Key(descriptor as usize, owner as usize, 4);
+    }
     // SAFETY: a live type.
-    let name = unsafe { (*kind).tp_name };
-    Key(kind as usize, name as usize, 3)
+    unsafe { type_key(kind) }
+}
+
+/// A type, by what its name is made of: at the same address there may be another
+/// one by now, of the same `__name__`.
+///
+/// # Safety
+/// - `kind` is alive.
+#[inline(always)]
+unsafe fn type_key(kind: *mut PyTypeObject) -> Key {
+    // SAFETY: the caller's promise.
+    let (name, flags) = unsafe { ((*kind).tp_name, ffi::PyType_GetFlags(kind)) };
+    if flags & ffi::Py_TPFLAGS_HEAPTYPE == 0 {
+        return Key(kind as usize, name as usize, 1);
+    }
+    // SAFETY: a heap type has the longer struct.
+    let qualname = unsafe { (*kind.cast::<ffi::PyHeapTypeObject>()).ht_qualname };
+    Key(kind as usize, name as usize, qualname as usize)
 }
 
 /// What a C function is bound to, if that is a module or a type; else its type.
@@ -175,7 +201,7 @@ unsafe fn name(callable: *mut PyObject, kind: *mut PyTypeObject) -> (Vec<u8>, Ve
         return unsafe { descriptor_name(&*callable.cast::<MethodDescriptor>()) };
     }
     // SAFETY: a live type.
-    if unsafe { c_text((*kind).tp_name) } == b"method-wrapper" {
+    if unsafe { c_text((*kind).tp_name) } == METHOD_WRAPPER {
         // SAFETY: a slot wrapper bound to an object, which keeps the wrapper alive.
         return unsafe { descriptor_name(&*(*callable.cast::<MethodWrapper>()).descriptor) };
     }

@@ -1,7 +1,7 @@
 //! What `PROC` and `THRD` chunks say.
 
 use rtrace_format::ring::{self, RingHeader};
-use rtrace_format::{Frame, Meta, Stack, Value};
+use rtrace_format::{Frame, Keyframe, Meta, Stack, Value};
 
 use crate::live::{End, Process};
 
@@ -73,17 +73,8 @@ pub(crate) fn replacing(before: Option<&Meta>, meta: &Meta) -> Meta {
     meta
 }
 
-/// Depth, number of frames, ticks, frame words (SPEC section 9.4).
 fn encode_stack(stack: &Stack) -> Vec<u8> {
     let depth = stack.depth();
     let frames: Vec<Frame> = (0..depth).map(|at| stack.frame(at).unwrap_or_default()).collect();
-    let mut out = depth.to_le_bytes().to_vec();
-    out.extend(depth.to_le_bytes());
-    for frame in &frames {
-        out.extend(frame.tick.to_le_bytes());
-    }
-    for frame in &frames {
-        out.extend(frame.word.to_le_bytes());
-    }
-    out
+    Keyframe { depth, outer: depth, frames }.encode_stack()
 }
