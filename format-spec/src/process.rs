@@ -15,6 +15,8 @@ pub const FORKING: u64 = 1;
 pub const RECORDING: u64 = 2;
 /// State: it wrote an end mark.
 pub const ENDED: u64 = 3;
+/// State: it became another program by `exec`, which records as a process of its own.
+pub const REPLACED: u64 = 4;
 
 /// Where each field of the header lies.
 pub mod field {
@@ -48,7 +50,7 @@ pub struct ProcessHeader {
     pub ppid: u32,
     /// Field 22 of `/proc/<pid>/stat`.
     pub start_time: u64,
-    /// [`FORKING`], [`RECORDING`] or [`ENDED`].
+    /// [`FORKING`], [`RECORDING`], [`ENDED`] or [`REPLACED`].
     pub state: u64,
     /// When it wrote its end mark, in ticks.
     pub end_tick: u64,

@@ -35,6 +35,7 @@ pub mod field {
     pub const COLLECTOR_STATE: usize = 80;
     pub const META_LEN: usize = 88;
     pub const META_CRC: usize = 96;
+    pub const CLOSING: usize = 104;
 }
 
 /// A session file as read.

@@ -19,9 +19,9 @@ use crate::ffi::{_PyType_Lookup, Owned, dict_get, number, text};
 use crate::fork;
 use crate::names::{SKIP, code};
 use crate::recording::{self, Recording, lock};
-use crate::thread;
 use crate::writer::Writer;
 use crate::writer::cold::Helpers;
+use crate::{startup, thread};
 
 /// How writers reach the interpreter.
 pub const HELPERS: Helpers = Helpers { attach, name: current_name };
@@ -134,6 +134,10 @@ fn attach(writer: &mut Writer, entering: bool) -> bool {
             }
             return false;
         };
+        // SAFETY: events come with the GIL held.
+        if unsafe { startup::is_going_on(&recording, entering) } {
+            return false;
+        }
         if !writer.may_try_again() {
             recording.process.count_lost(1);
             return false;
@@ -218,7 +222,7 @@ pub unsafe fn depth_here() -> std::ffi::c_int {
 
 /// # Safety
 /// - the GIL is held.
-unsafe fn current_frame() -> Option<Owned> {
+pub(crate) unsafe fn current_frame() -> Option<Owned> {
     // SAFETY: the GIL is held; a new reference or null comes back.
     let frame = unsafe { ffi::PyThreadState_GetFrame(ffi::PyThreadState_Get()) };
     // SAFETY: owned; null without an exception is no frame.

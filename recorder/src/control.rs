@@ -15,7 +15,7 @@ use rtrace_format::record::Subkind;
 use crate::options::{Mode, Options};
 use crate::recording::{self, Recording};
 use crate::session::Interpreter;
-use crate::{attach, fork, hook, names, session, thread};
+use crate::{attach, fork, hook, join, names, session, startup, thread};
 
 /// Begins a session. Events are recorded from [`install`] on.
 ///
@@ -40,6 +40,35 @@ pub fn prepare(
     Ok((recording, made.notes))
 }
 
+/// Makes this process, whose interpreter is starting, one of the session in `dir`.
+///
+/// # Errors
+/// It records already; the session is gone or cannot be joined; the hook is refused.
+pub fn join(
+    py: Python<'_>,
+    dir: &Path,
+    argv: Vec<Vec<u8>>,
+    interpreter: &Interpreter,
+) -> PyResult<()> {
+    if recording::current().is_some() {
+        return Err(PyRuntimeError::new_err("a recording is running in this process"));
+    }
+    // SAFETY: `py` says that the GIL is held.
+    if !unsafe { names::code::prepare() } {
+        return Err(PyRuntimeError::new_err("the interpreter has no place left for our ids"));
+    }
+    let joined = join::join(dir, argv, interpreter);
+    let recording = joined.map_err(|error| PyOSError::new_err(error.to_string()))?;
+    let recording = Arc::new(recording);
+    recording::set_current(Arc::clone(&recording));
+    fork::watch();
+    startup::hold();
+    hook::install(py, &recording.options).inspect_err(|_| {
+        let _ = hook::remove(py, recording.options.hook);
+        finish(&recording, None);
+    })
+}
+
 /// Gives the running threads their rings and installs the hook.
 ///
 /// # Errors
@@ -55,9 +84,12 @@ pub fn install(py: Python<'_>, recording: &Arc<Recording>) -> PyResult<()> {
 
 /// Ends the recording: no more events, every ring sealed, the process marked as ended clean.
 ///
+/// With `wait` it returns when `trace.bin` holds all of this process. Without, where a
+/// collector works, that is the collector's to do.
+///
 /// # Errors
 /// Nothing is being recorded.
-pub fn stop(py: Python<'_>, exit_code: Option<i32>) -> PyResult<Stopped> {
+pub fn stop(py: Python<'_>, exit_code: Option<i32>, wait: bool) -> PyResult<Stopped> {
     let Some(recording) = recording::current() else {
         return Err(PyRuntimeError::new_err("nothing is being recorded"));
     };
@@ -67,6 +99,10 @@ pub fn stop(py: Python<'_>, exit_code: Option<i32>) -> PyResult<Stopped> {
     unsafe { attach::name_all() };
     finish(&recording, exit_code);
     let output = recording.output.clone();
+    let collected = recording.options.mode == Mode::Full && recording.page.collector_is_alive();
+    if collected && !wait {
+        return Ok(Stopped { output, note: None });
+    }
     Ok(Stopped { output, note: py.detach(|| complete(&recording)) })
 }
 

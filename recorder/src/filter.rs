@@ -17,9 +17,24 @@ impl Filter {
         Filter { include, exclude }
     }
 
+    /// Whether there are no patterns at all.
+    pub fn is_empty(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+
+    /// The patterns to include.
+    pub fn include(&self) -> &[Vec<u8>] {
+        &self.include
+    }
+
+    /// The patterns to exclude.
+    pub fn exclude(&self) -> &[Vec<u8>] {
+        &self.exclude
+    }
+
     /// Whether a function is recorded.
     pub fn admits(&self, module: &[u8], qualname: &[u8], file: &[u8]) -> bool {
-        if self.include.is_empty() && self.exclude.is_empty() {
+        if self.is_empty() {
             return true;
         }
         let full = [module, qualname].join(&b'.');

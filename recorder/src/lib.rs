@@ -6,8 +6,8 @@
 //!
 //! Reading order: [`writer`] (an event), [`ring`] (where its record goes),
 //! [`hook`] (where it comes from), [`names`] (what its id stands for),
-//! [`attach`] and [`thread`] (who has a ring), [`control`] (start, stop), and
-//! [`python`] (the module). [`ring`], [`writer`], [`recording`] and what they
+//! [`attach`] and [`thread`] (who has a ring), [`control`] (start, stop),
+//! [`fork`] and [`join`] (child processes), and [`python`] (the module). [`ring`], [`writer`], [`recording`] and what they
 //! need do not know the interpreter and are tested without one.
 
 pub mod attach;
@@ -19,6 +19,7 @@ pub mod filter;
 pub mod fork;
 mod held;
 pub mod hook;
+pub mod join;
 pub mod names;
 pub mod options;
 mod python;
@@ -26,6 +27,7 @@ pub mod recording;
 pub mod ring;
 pub mod session;
 pub mod shared;
+pub mod startup;
 pub mod symbols;
 pub mod thread;
 pub mod writer;

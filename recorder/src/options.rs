@@ -1,6 +1,9 @@
 //! What a recording is asked to do.
 
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+
+use rtrace_format::{Meta, Value};
 
 use crate::filter::Filter;
 
@@ -70,10 +73,58 @@ pub struct Options {
     pub filter: Filter,
     /// Frames at this depth and deeper are not recorded.
     pub max_depth: Option<u32>,
-    /// Whether forked children record too.
+    /// Whether child processes record too.
     pub children: bool,
     /// Whether the frames that are open in the starting thread are the runner's own.
     pub runner: bool,
     /// The traced program's command line.
     pub argv: Vec<Vec<u8>>,
+}
+
+impl Options {
+    /// Puts into the session's metadata what its other processes are to record.
+    ///
+    /// Mode, ring size and output stand there already, as what they became.
+    pub fn to_meta(&self, meta: &mut Meta) {
+        meta.set("hook", Value::text(self.hook.name()));
+        meta.set("c_calls", Value::Bool(self.c_calls));
+        meta.set("lines", Value::Bool(self.lines));
+        meta.set("opcodes", Value::Bool(self.opcodes));
+        meta.set("include", Value::List(self.filter.include().to_vec()));
+        meta.set("exclude", Value::List(self.filter.exclude().to_vec()));
+        if let Some(depth) = self.max_depth {
+            meta.set("max_depth", Value::U64(depth.into()));
+        }
+        meta.set("children", Value::Bool(self.children));
+    }
+
+    /// The options of a process that joins the session of this metadata, by `hook`,
+    /// which is the session's where this interpreter has it.
+    pub fn from_meta(meta: &Meta, hook: HookKind, argv: Vec<Vec<u8>>) -> Options {
+        let flag = |key| meta.get_bool(key).unwrap_or(false);
+        let list = |key| meta.get_list(key).map(<[_]>::to_vec).unwrap_or_default();
+        let path = |key| {
+            let bytes = meta.get_text(key).unwrap_or_default().to_vec();
+            PathBuf::from(std::ffi::OsString::from_vec(bytes))
+        };
+        let full = meta.get_text("mode") == Some(Mode::Full.name().as_bytes());
+        Options {
+            output: path("output"),
+            mode: if full { Mode::Full } else { Mode::Flight },
+            hook,
+            c_calls: flag("c_calls"),
+            lines: flag("lines"),
+            opcodes: flag("opcodes"),
+            ring_size: meta.get_u64("ring_size").unwrap_or(0),
+            max_memory: meta.get_u64("max_memory"),
+            ring_dir: None,
+            filter: Filter::new(list("include"), list("exclude")),
+            max_depth: meta
+                .get_u64("max_depth")
+                .map(|depth| u32::try_from(depth).unwrap_or(u32::MAX)),
+            children: flag("children"),
+            runner: false,
+            argv,
+        }
+    }
 }

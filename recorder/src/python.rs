@@ -1,7 +1,7 @@
 //! The extension module `rtrace._core`.
 
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -54,14 +54,32 @@ mod _core {
         control::run(py, code, globals)
     }
 
+    /// Makes this process, which is just starting, one of the session in `dir`.
+    #[pyfunction]
+    fn _join(py: Python<'_>, dir: Vec<u8>, argv: Vec<Vec<u8>>) -> PyResult<()> {
+        let dir = PathBuf::from(std::ffi::OsString::from_vec(dir));
+        control::join(py, &dir, argv, &interpreter(py))
+    }
+
+    /// The directory of the session that this process's children are to join, the process's
+    /// number in it and its trace; `None` where nothing is recorded.
+    #[pyfunction]
+    fn _session(py: Python<'_>) -> Option<(Bound<'_, PyBytes>, u32, Bound<'_, PyBytes>)> {
+        let recording = recording::current()?;
+        let bytes = |path: &Path| PyBytes::new(py, path.as_os_str().as_encoded_bytes());
+        let dir = bytes(&recording.dir);
+        Some((dir, recording.rings.process, bytes(&recording.output)))
+    }
+
     /// Ends the recording; gives the path of its trace, and what keeps it from being finished.
     #[pyfunction]
-    #[pyo3(signature = (exit_code=None))]
+    #[pyo3(signature = (exit_code=None, wait=true))]
     fn _stop<'py>(
         py: Python<'py>,
         exit_code: Option<i32>,
+        wait: bool,
     ) -> PyResult<(Bound<'py, PyBytes>, Option<String>)> {
-        let stopped = control::stop(py, exit_code)?;
+        let stopped = control::stop(py, exit_code, wait)?;
         Ok((PyBytes::new(py, stopped.output.as_os_str().as_encoded_bytes()), stopped.note))
     }
 

@@ -76,6 +76,7 @@ pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun, E
     meta.set("rtrace_version", text(env!("CARGO_PKG_VERSION")));
     meta.set("ring_size", Value::U64(options.ring_size));
     meta.set("max_memory", Value::U64(memory_max));
+    options.to_meta(&mut meta);
 
     let made = (|| {
         let header = SessionHeader {
@@ -136,8 +137,7 @@ pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun, E
         ring_size: options.ring_size,
         drained: options.mode == Mode::Full,
     };
-    // An eighth of the budget is far more names than any program has, and a bound.
-    let symbols = Symbols::new(symbols, create::symbols_path(&dir), memory_max / 8);
+    let symbols = Symbols::new(symbols, create::symbols_path(&dir), memory_max);
     let recording = Recording::new(
         next_generation(),
         clock,

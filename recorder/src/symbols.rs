@@ -20,9 +20,17 @@ pub struct Symbols {
 }
 
 impl Symbols {
-    /// The symbols file of a session, which may grow to `bound` bytes.
-    pub fn new(file: File, path: PathBuf, bound: u64) -> Symbols {
+    /// The symbols file of a session that may keep `memory_max` bytes. An eighth of
+    /// them is far more than the names of any program need, and a bound.
+    pub fn new(file: File, path: PathBuf, memory_max: u64) -> Symbols {
+        let bound = memory_max / 8;
         Symbols { file: HeldFile::new(file, path), ids: HashMap::new(), bound }
+    }
+
+    /// Takes over what other processes of the session have named: a thousand short-lived
+    /// children would fill the file with the same names.
+    pub fn know(&mut self, symbols: impl IntoIterator<Item = (u32, Symbol)>) {
+        self.ids.extend(symbols.into_iter().map(|(id, symbol)| (symbol, id)));
     }
 
     /// The id of `symbol`, which is complete in the file when this returns.

@@ -23,7 +23,7 @@ use crate::error::Result;
 use crate::live::SessionReader;
 use crate::pack::packer::Packer;
 use crate::pack::{Packed, open_locked, trace_of};
-use crate::{dirs, host, read};
+use crate::{dirs, host, join, read};
 
 use processes::Processes;
 use rings::Rings;
@@ -154,8 +154,9 @@ impl Collector {
                     return Err(error);
                 }
                 // Nothing new since everybody was over: that was the last round.
-                Ok(Round { drained: 0, found: false }) if over => match self.packer.finish(true) {
-                    Ok(()) => return Ok(()),
+                Ok(Round { drained: 0, found: false }) if over => match self.finish() {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => {}
                     Err(error) => Self::bear(error, over, &mut failing_since)?,
                 },
                 Ok(Round { drained, .. }) => {
@@ -172,6 +173,17 @@ impl Collector {
                 std::thread::sleep(pause);
             }
         }
+    }
+
+    /// Finishes the trace; false where a process has joined meanwhile.
+    fn finish(&mut self) -> Result<bool> {
+        let path = session_path(self.session.dir());
+        join::set_closing(&self.control, &path, true)?;
+        if self.list()? {
+            join::set_closing(&self.control, &path, false)?;
+            return Ok(false);
+        }
+        self.packer.finish(true).map(|()| true)
     }
 
     /// While the program runs, a full disk may have room again; afterwards
@@ -195,7 +207,8 @@ impl Collector {
         self.rings.release(&self.packer)?;
         // In this order: what a process stored before its end is drained after it.
         let ended = self.processes.refresh();
-        for number in ended {
+        // The first process last: when its end is in the trace, those of its children are.
+        for number in ended.into_iter().rev() {
             // Again for as long as there are more rings than could be open at once.
             loop {
                 self.rings.close_process(number, &mut self.packer)?;

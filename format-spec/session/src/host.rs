@@ -38,17 +38,35 @@ pub fn start_time(pid: u32) -> Option<u64> {
     stat_fields(pid).map(|(_, start)| start)
 }
 
+/// The pid of a process's parent; none where there is no such process, or `/proc` hides it.
+pub fn parent_of(pid: u32) -> Option<u32> {
+    stat(pid).map(|stat| stat.parent)
+}
+
 /// State letter and start time of a process.
 pub(crate) fn stat_fields(pid: u32) -> Option<(u8, u64)> {
+    stat(pid).map(|stat| (stat.state, stat.start))
+}
+
+struct Stat {
+    state: u8,
+    parent: u32,
+    start: u64,
+}
+
+fn stat(pid: u32) -> Option<Stat> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     // The command name (field 2) is in parentheses and may hold any byte, a
     // parenthesis or a newline included: fields count from the last one.
     let close = stat.iter().rposition(|&b| b == b')')?;
     let mut fields = stat[close + 1..].split(|&b| b == b' ').filter(|f| !f.is_empty());
     let state = *fields.next()?.first()?;
-    let start = fields.nth(18)?; // field 22, as the state is field 3
-    let start = std::str::from_utf8(start).ok()?.trim().parse().ok()?;
-    Some((state, start))
+    let mut number = |skipped: usize| -> Option<u64> {
+        std::str::from_utf8(fields.nth(skipped)?).ok()?.trim().parse().ok()
+    };
+    let parent = u32::try_from(number(0)?).ok()?;
+    let start = number(17)?; // field 22, as the parent is field 4
+    Some(Stat { state, parent, start })
 }
 
 /// Nanoseconds since the Unix epoch; 0 before it.

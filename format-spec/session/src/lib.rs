@@ -16,6 +16,7 @@ pub mod create;
 pub mod dirs;
 mod error;
 pub mod host;
+pub mod join;
 pub mod live;
 pub mod liveness;
 pub mod lock;

@@ -25,10 +25,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::dirs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::live::{Process, SessionReader};
 use crate::liveness::Liveness;
+use crate::{create, dirs, join};
 
 pub use copy::copy;
 pub(crate) use packer::Sink;
@@ -93,7 +93,7 @@ fn finish_into(session_dir: &Path, path: &Path, patience: Duration) -> Result<Pa
     }
     session.refresh()?;
     let unread = pack_threads(&mut packer, &session, Which::Over)?;
-    let is_final = session.liveness() == Liveness::Dead;
+    let is_final = close(&mut session)?;
     packer.flush_all()?;
     // A tree may have thousands of children that end one by one, and each index
     // lists everything: only the end, and that of the program itself, has one.
@@ -111,6 +111,23 @@ fn finish_into(session_dir: &Path, path: &Path, patience: Duration) -> Result<Pa
         damaged: unread.damaged,
         torn: unread.torn,
     })
+}
+
+/// Whether every process is over, and none can join any more.
+fn close(session: &mut SessionReader) -> Result<bool> {
+    if session.liveness() != Liveness::Dead {
+        return Ok(false);
+    }
+    let known = session.processes().count();
+    let path = create::session_path(session.dir());
+    let file = create::open_rw(&path)?;
+    join::set_closing(&file, &path, true)?;
+    session.refresh()?;
+    let closed = session.liveness() == Liveness::Dead && session.processes().count() == known;
+    if !closed {
+        join::set_closing(&file, &path, false)?;
+    }
+    Ok(closed)
 }
 
 /// Packs `input`, a `trace.bin` or a session's directory, to `output`. The same

@@ -40,6 +40,7 @@ impl World {
         meta.set("session_dir", Value::text(dir.to_str().unwrap()));
         meta.set("boot_id", Value::text(host::boot_id()));
         meta.set("pid_namespace", Value::U64(host::pid_namespace()));
+        meta.set("uid", Value::U64(host::uid().into()));
         meta.set("started_at_ns", Value::U64(1_000_000_000));
         Clock::monotonic(0).to_meta(&mut meta);
         let header = SessionHeader {

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import atexit
 import os
-from types import TracebackType
-from typing import Any
 
-from rtrace import _core, _options
+from rtrace import _children, _core, _options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # Not imported where a child process joins: its modules are the program's.
+    from types import TracebackType
+    from typing import Any
 
 _registered = False
+# Whether the program asked for a recording in a process that its parent's session holds.
+_held = False
 # Where a recording that could not begin was to go; its stop is no mistake of the program's.
 _refused: str | None = None
 
@@ -37,8 +43,11 @@ def start(
     Where the files cannot be made, one line on stderr says so and the program
     runs on, not recorded. Raises ``ValueError`` for what cannot be had, and
     ``RuntimeError`` where a recording runs already.
+
+    In a process that is recorded because its parent is, this changes nothing, and
+    :func:`stop` gives the path of the parent's trace.
     """
-    global _registered, _refused
+    global _registered, _refused, _held
     options = _options.checked(
         output,
         mode=mode,
@@ -56,6 +65,10 @@ def start(
         max_depth=max_depth,
         children=children,
     )
+    session = _core._session()
+    if session is not None and session[1] != 0 and not _held:
+        _held = True
+        return
     if not _registered:
         _registered = True
         atexit.register(_at_exit)
@@ -66,6 +79,10 @@ def start(
         _refused = os.path.abspath(os.fspath(output))
         return
     _refused = None
+    if children:
+        _children.invite()
+    else:
+        _children.uninvite()
     for note in notes:
         say(note)
 
@@ -75,11 +92,16 @@ def stop() -> str:
 
     Raises ``RuntimeError`` where :func:`start` was not called.
     """
-    global _refused
+    global _refused, _held
     if _refused is not None and not _core._is_recording():
         path, _refused = _refused, None
         return path
+    session = _core._session()
+    if _held and session is not None:
+        _held = False
+        return os.fsdecode(session[2])
     trace, note = _core._stop()
+    _children.uninvite()
     if note is not None:
         say(f"{os.fsdecode(trace)}: {note}")
     return os.fsdecode(trace)
@@ -162,5 +184,8 @@ def counter(name: str, value: float) -> None:
 
 
 def _at_exit() -> None:
-    if _core._is_recording():
+    session = _core._session()
+    if session is not None and session[1] != 0:
+        _children.end()
+    elif session is not None:
         stop()

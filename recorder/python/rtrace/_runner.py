@@ -14,7 +14,7 @@ import sys
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
-from rtrace import _core
+from rtrace import _children, _core
 from rtrace._api import say
 
 _exit_code: int | None = None
@@ -44,11 +44,16 @@ def run(kind: str, target: str, arguments: list[str], options: dict[str, Any]) -
 
 
 def _begin(options: dict[str, Any]) -> None:
+    # This command was started by a program that is recorded: it has a trace of its own.
+    _children.end()
+    _children.uninvite()
     try:
         notes = _core._prepare(options)
     except Exception as error:
         say(f"not recording: {error}")
         return
+    if options["children"]:
+        _children.invite()
     for note in notes:
         say(note)
     # Registered before the program registers anything, and so called last.
@@ -57,9 +62,10 @@ def _begin(options: dict[str, Any]) -> None:
 
 def _at_exit() -> None:
     if _core._is_recording():
-        path, note = _core._stop(_exit_code)
-        # A forked child ends here too; the trace is its parent's to announce.
-        if os.getpid() == _pid:
+        # A forked child ends here too; the trace is its parent's to finish and to announce.
+        ours = os.getpid() == _pid
+        path, note = _core._stop(_exit_code, ours)
+        if ours:
             say(f"the trace is {os.fsdecode(path)}" + (f"; {note}" if note else ""))
 
 

@@ -76,8 +76,8 @@ impl Processes {
 
     /// Looks who has ended and is not closed yet.
     pub(super) fn refresh(&mut self) -> Vec<u32> {
-        let glance = due(&mut self.glanced, GLANCE_EVERY);
-        let judge = due(&mut self.judged, JUDGE_EVERY);
+        let mut glance = due(&mut self.glanced, GLANCE_EVERY);
+        let mut judge = due(&mut self.judged, JUDGE_EVERY);
         let mut ended = Vec::new();
         let numbers: Vec<u32> = self.all.keys().copied().collect();
         for number in numbers {
@@ -86,6 +86,9 @@ impl Processes {
                 watched.process.end = end;
                 if end.is_over() && !watched.closed {
                     ended.push(number);
+                    // Whoever started the program may look at the trace now: what has
+                    // ended before it is to be in it.
+                    (glance, judge) = (glance || number == 0, judge || number == 0);
                 }
             }
         }
@@ -115,6 +118,9 @@ impl Processes {
         }
         if process.header.state == process::ENDED {
             return End::Clean;
+        }
+        if process.header.state == process::REPLACED {
+            return End::Killed;
         }
         if process.header.pid == 0 {
             // The fork is under way for as long as the parent lives; a child

@@ -83,6 +83,8 @@ pub(crate) fn judge_all(
         let header = &process.header;
         process.end = if header.state == process::ENDED {
             End::Clean
+        } else if header.state == process::REPLACED {
+            End::Killed
         } else if header.pid == 0 {
             let parent = header.parent.and_then(|parent| ends.get(&parent));
             match parent {

@@ -30,7 +30,7 @@ impl SymbolFile {
     /// # Errors
     ///
     /// It cannot be read, or is another session's.
-    pub(crate) fn open(path: &Path, uuid: &[u8; 16]) -> Result<SymbolFile> {
+    pub fn open(path: &Path, uuid: &[u8; 16]) -> Result<SymbolFile> {
         let file = read::open(path)?;
         let mut header = [0; HEADER_LEN];
         let got = read::read_at(&file, path, &mut header, 0)?;
