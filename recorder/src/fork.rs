@@ -19,12 +19,21 @@ use crate::options::HookKind;
 use crate::recording::{self, Recording};
 use crate::session::process_meta;
 use crate::shared::ProcessPage;
+use crate::symbols::Symbols;
 use crate::thread::{self, Entry};
 
-/// What is carried over a fork.
+/// What is carried over a fork. Fields are dropped in this order.
 struct Prepared {
-    /// No other thread may be in the middle of its end when the memory is copied.
+    /// Every lock of ours is held while the memory is copied: in the child nobody is left
+    /// to release one that another thread had. The order in which they are taken is free,
+    /// because nobody else ever holds two of them.
+    current: MutexGuard<'static, Option<Arc<Recording>>>,
     entries: MutexGuard<'static, Vec<Entry>>,
+    /// Of `recording`, which is kept below.
+    _symbols: Option<MutexGuard<'static, Symbols>>,
+    /// Whether the forking thread has the GIL. A thread of C that forks may not, and then
+    /// another thread can be in the middle of an event.
+    has_gil: bool,
     /// The forking thread's open frames. Read before the fork: the shadow stack lies in
     /// a shared mapping, and when the child looks the parent has long gone on.
     frames: Vec<Frame>,
@@ -55,14 +64,26 @@ pub fn take_unwanted() -> bool {
 
 unsafe extern "C" fn before() {
     let done = std::panic::catch_unwind(|| {
-        let recording = recording::current();
+        let current = recording::hold_current();
+        let recording = current.clone();
         let child = recording.as_ref().and_then(|recording| prepare_child(recording));
         let mut entries = thread::entries();
+        let _symbols = recording.as_ref().map(hold_symbols);
+        // SAFETY: may be asked by any thread.
+        let has_gil = unsafe { pyo3::ffi::PyGILState_Check() } != 0;
         let frames = thread::open_frames(&mut entries);
-        let prepared = Prepared { entries, frames, recording, child };
+        let prepared = Prepared { current, entries, _symbols, has_gil, frames, recording, child };
         PREPARED.with_borrow_mut(|place| *place = Some(prepared));
     });
     drop(done);
+}
+
+/// Locks the symbols of a recording that the caller keeps for longer than the lock.
+fn hold_symbols(recording: &Arc<Recording>) -> MutexGuard<'static, Symbols> {
+    let guard = recording.hold_symbols();
+    // SAFETY: only the lifetime changes; `Prepared` keeps the recording, and with it the
+    // mutex, until after the guard is dropped.
+    unsafe { std::mem::transmute::<MutexGuard<'_, Symbols>, MutexGuard<'static, Symbols>>(guard) }
 }
 
 fn prepare_child(recording: &Recording) -> Option<(ProcessPage, u32)> {
@@ -97,17 +118,18 @@ unsafe extern "C" fn in_parent() {
 unsafe extern "C" fn in_child() {
     let done = std::panic::catch_unwind(|| {
         let Some(mut prepared) = PREPARED.with_borrow_mut(Option::take) else { return };
-        thread::after_fork(&mut prepared.entries, prepared.frames);
-        let Some(recording) = prepared.recording else { return };
-        let Some((page, number)) = prepared.child else {
-            recording::take_current();
+        let frames = std::mem::take(&mut prepared.frames);
+        thread::after_fork(&mut prepared.entries, frames, prepared.has_gil);
+        let Some(recording) = &prepared.recording else { return };
+        let Some((page, number)) = prepared.child.take() else {
+            recording::replace_current(&mut prepared.current, None);
             UNWANTED.store(true, Ordering::Relaxed);
             return;
         };
         let pid = std::process::id();
         page.identify(pid, recording.pid, host::start_time(pid).unwrap_or(0));
         let ours = recording.in_child(page, number);
-        recording::set_current(Arc::new(ours));
+        recording::replace_current(&mut prepared.current, Some(Arc::new(ours)));
     });
     drop(done);
 }

@@ -98,6 +98,11 @@ impl Recording {
         lock(&self.symbols).intern(&self.page, symbol)
     }
 
+    /// The session's symbols, for as long as nobody else may look at them.
+    pub fn hold_symbols(&self) -> MutexGuard<'_, Symbols> {
+        lock(&self.symbols)
+    }
+
     /// A ring for the thread `tid`.
     ///
     /// # Errors
@@ -119,15 +124,26 @@ pub fn current() -> Option<Arc<Recording>> {
 
 /// Makes `recording` the one that runs.
 pub fn set_current(recording: Arc<Recording>) {
-    let generation = recording.generation;
-    *lock(&CURRENT) = Some(recording);
-    GENERATION.store(generation, Ordering::Release);
+    replace_current(&mut hold_current(), Some(recording));
 }
 
 /// Ends the recording that runs, and gives it.
 pub fn take_current() -> Option<Arc<Recording>> {
-    GENERATION.store(0, Ordering::Release);
-    lock(&CURRENT).take()
+    replace_current(&mut hold_current(), None)
+}
+
+/// The place of the recording that runs, for as long as nobody else may look at it.
+pub fn hold_current() -> MutexGuard<'static, Option<Arc<Recording>>> {
+    lock(&CURRENT)
+}
+
+/// Puts `next` where the recording that runs stands, and gives that one.
+pub fn replace_current(
+    place: &mut Option<Arc<Recording>>,
+    next: Option<Arc<Recording>>,
+) -> Option<Arc<Recording>> {
+    GENERATION.store(next.as_ref().map_or(0, |next| next.generation), Ordering::Release);
+    std::mem::replace(place, next)
 }
 
 /// A number for a new recording, never used before in this process.

@@ -128,14 +128,18 @@ pub fn open_frames(entries: &mut [Entry]) -> Vec<Frame> {
 }
 
 /// In a forked child: only the forking thread is left. It goes on with `frames`, which
-/// were open before the fork; no mapping of the parent's rings stays.
-pub fn after_fork(entries: &mut Vec<Entry>, frames: Vec<Frame>) {
+/// were open before the fork; no mapping of the parent's rings stays, except where the
+/// forking thread had no GIL (`has_gil`): another thread's writer may then have been copied
+/// in the middle of a change, and is left as it is for ever.
+pub fn after_fork(entries: &mut Vec<Entry>, frames: Vec<Frame>, has_gil: bool) {
     let (ident, tid) = (current_ident(), current_tid());
     let mut frames = Some(frames);
     entries.retain_mut(|entry| {
         if entry.ident != ident {
-            // SAFETY: its thread does not exist in this process.
-            drop(unsafe { Box::from_raw(entry.writer) });
+            if has_gil {
+                // SAFETY: its thread does not exist in this process.
+                drop(unsafe { Box::from_raw(entry.writer) });
+            }
             return false;
         }
         entry.tid = tid;

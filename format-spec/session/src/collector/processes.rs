@@ -22,11 +22,17 @@ use crate::{dirs, read};
 const GLANCE_EVERY: Duration = Duration::from_millis(100);
 const JUDGE_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a process that became another program by `exec` has to join the session again:
+/// far longer than an interpreter takes to start.
+const EXEC_MAX: Duration = Duration::from_secs(2);
+
 /// A process and what has been done about it.
 struct Watched {
     process: Process,
     /// Its end is in the trace.
     closed: bool,
+    /// Since when it runs and maps nothing of the session: it became another program.
+    left: Option<Instant>,
 }
 
 /// Every process of the session.
@@ -98,7 +104,7 @@ impl Processes {
     /// How a process stands now.
     fn end_of(&mut self, number: u32, ask: bool, mappings: bool) -> End {
         let path = process_path(&self.dir, number);
-        let Some(Watched { process, .. }) = self.all.get_mut(&number) else {
+        let Some(Watched { process, left, .. }) = self.all.get_mut(&number) else {
             return End::Unknown;
         };
         if process.end.is_over() {
@@ -131,7 +137,13 @@ impl Processes {
             return if waits { End::Running } else { End::Killed };
         }
         // What cannot be judged here is waited for: nobody else finishes the trace.
-        if liveness == Liveness::Dead { End::Killed } else { End::Running }
+        if liveness != Liveness::Dead {
+            return End::Running;
+        }
+        let runs = judge_process(&self.here, &self.meta, &self.name, &process.header, false);
+        let waits = mappings && runs == Liveness::Live;
+        let left = *left.get_or_insert_with(Instant::now);
+        if waits && left.elapsed() < EXEC_MAX { End::Running } else { End::Killed }
     }
 
     /// Writes the process's end to the trace and says in its file that all of it is there.
@@ -158,7 +170,7 @@ impl Processes {
 
 /// Every process is waited for until this collector has seen its end itself.
 fn watched(process: Process) -> Watched {
-    Watched { process: Process { end: End::Running, ..process }, closed: false }
+    Watched { process: Process { end: End::Running, ..process }, closed: false, left: None }
 }
 
 fn due(last: &mut Option<Instant>, every: Duration) -> bool {
