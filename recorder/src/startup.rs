@@ -22,7 +22,7 @@ use crate::{attach, thread};
 static STARTING: AtomicUsize = AtomicUsize::new(0);
 
 /// Modules whose code the interpreter runs by itself before the program.
-const OWN: [&[u8]; 5] = [b"runpy", b"zipimport", b"site", b"codecs", b"encodings"];
+const OWN: [&[u8]; 6] = [b"runpy", b"zipimport", b"site", b"codecs", b"encodings", b"linecache"];
 
 /// From here on the current thread starts the interpreter.
 pub fn hold() {

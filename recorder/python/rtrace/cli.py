@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--exclude", action="append", default=[], metavar="GLOB", help="do not record these")
     add("--min-duration", metavar="TIME", help="take shorter calls back")
     add("--max-depth", type=int, metavar="N", help="record frames above this depth only")
-    add("--no-children", action="store_true", help="do not record forked children")
+    add("--no-children", action="store_true", help="record this process only")
     add("-m", dest="module", metavar="MODULE", help="run a module, as python -m does")
     add("-c", dest="code", metavar="CODE", help="run code, as python -c does")
     return parser
