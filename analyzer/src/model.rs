@@ -158,11 +158,20 @@ pub struct Thread {
     /// Its open frames at the end with every frame that the shadow stack knew,
     /// in dense ids. `None` where only the records tell.
     pub final_stack: Option<Keyframe>,
+    /// The fiber that ran at the end, where the file or the ring says so.
+    pub final_fiber: Option<u32>,
+    /// What other fibers have open at the end, in dense ids.
+    pub waiting: Vec<(u32, Keyframe)>,
     /// Its records.
     pub blocks: Vec<Block>,
 }
 
 impl Thread {
+    /// Whether no fiber but the thread's own ever ran in it, as far as its blocks tell.
+    pub fn has_one_lane(&self) -> bool {
+        self.blocks.iter().all(|block| block.one_lane)
+    }
+
     /// The tick of its last record, if it has any.
     pub fn last_tick(&self) -> Option<u64> {
         self.blocks.last().map(|block| block.end_tick)
@@ -185,6 +194,8 @@ pub struct Block {
     pub gaps: Vec<Gap>,
     /// The fiber that ran when it began.
     pub fiber: u32,
+    /// No other fiber than the thread's own ran in it.
+    pub one_lane: bool,
     /// Where its bytes are.
     pub(crate) source: Source,
 }

@@ -9,7 +9,6 @@ mod complete;
 mod describe;
 mod error;
 mod file;
-mod lanes;
 mod losses;
 mod open;
 mod overlay;
@@ -21,7 +20,6 @@ pub use blocks::{Decoded, Source};
 pub use complete::{Inventory, loss};
 pub use describe::place;
 pub use error::OpenError;
-pub use lanes::{Change, Lane, Lanes};
 pub use open::OpenOptions;
 pub use replay::{Event, Piece, Visitor, Walk, replay};
 pub use select::Selection;
@@ -29,6 +27,7 @@ pub use symbols::{IdMap, Symbols};
 
 use std::path::{Path, PathBuf};
 
+pub use rtrace_format::{Change, Lane, Lanes};
 use rtrace_format::{Clock, Meta};
 
 use crate::mmap::MappedFile;

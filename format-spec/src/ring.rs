@@ -27,6 +27,8 @@ pub const ENDED: u64 = 1;
 pub const SEGMENTS: u32 = 1;
 /// Kind of an extent: a shadow stack.
 pub const STACK: u32 = 2;
+/// Kind of an extent: the stacks of fibers.
+pub const FIBERS: u32 = 3;
 
 /// Where each field of the header lies.
 pub mod field {
@@ -49,6 +51,7 @@ pub mod field {
     pub const BORN_TICK: usize = 96;
     pub const END_TICK: usize = 104;
     pub const FIBER: usize = 112;
+    pub const SWITCHES: usize = 116;
     pub const LOST: usize = 120;
     pub const LOST_CAUSE: usize = 128;
     pub const NAME_LEN: usize = 136;
@@ -61,9 +64,9 @@ pub mod field {
 pub struct Extent {
     /// Where it begins in the file.
     pub offset: u64,
-    /// [`SEGMENTS`] or [`STACK`].
+    /// [`SEGMENTS`], [`STACK`] or [`FIBERS`].
     pub kind: u32,
-    /// How many segments or frames it holds.
+    /// How many segments, frames or units of a frame's length it holds.
     pub count: u32,
 }
 
@@ -79,7 +82,10 @@ impl Extent {
 
     /// Its length in bytes, for segments of `segment_len`.
     pub fn len(&self, segment_len: u32) -> u64 {
-        let each = if self.kind == STACK { STACK_FRAME_LEN as u64 } else { segment_len.into() };
+        let each = match self.kind {
+            STACK | FIBERS => STACK_FRAME_LEN as u64,
+            _ => segment_len.into(),
+        };
         u64::from(self.count) * each
     }
 
@@ -106,7 +112,7 @@ pub struct RingHeader {
     pub segment_len: u32,
     /// [`LIVE`] or [`ENDED`].
     pub state: u64,
-    /// How many frames were open when this was read.
+    /// How many frames were open on the thread's own stack when this was read.
     pub depth: u64,
     /// Lap of the active segment.
     pub head: u64,
@@ -118,6 +124,8 @@ pub struct RingHeader {
     pub end_tick: u64,
     /// The fiber that runs.
     pub fiber: u32,
+    /// How often another fiber began to run, modulo 2^32.
+    pub switches: u32,
     /// Events dropped since the active segment began.
     pub lost: u64,
     /// The number of the cause of that loss.
@@ -149,6 +157,7 @@ impl RingHeader {
         put_at(&mut page, field::BORN_TICK, &self.born_tick.to_le_bytes());
         put_at(&mut page, field::END_TICK, &self.end_tick.to_le_bytes());
         put_at(&mut page, field::FIBER, &self.fiber.to_le_bytes());
+        put_at(&mut page, field::SWITCHES, &self.switches.to_le_bytes());
         put_at(&mut page, field::LOST, &self.lost.to_le_bytes());
         put_at(&mut page, field::LOST_CAUSE, &self.lost_cause.to_le_bytes());
         let name = crate::long::cut_text(&self.name, NAME_MAX);
@@ -221,6 +230,7 @@ impl RingHeader {
             born_tick: get(field::BORN_TICK)?,
             end_tick: get(field::END_TICK)?,
             fiber: get(field::FIBER)? as u32,
+            switches: (get(field::FIBER)? >> 32) as u32,
             lost: get(field::LOST)?,
             lost_cause: get(field::LOST_CAUSE)? as u32,
             name,
@@ -262,6 +272,7 @@ mod tests {
             born_tick: 8,
             end_tick: 9,
             fiber: 10,
+            switches: 15,
             lost: 11,
             lost_cause: 2,
             name: b"MainThread".to_vec(),

@@ -17,6 +17,7 @@ use rtrace_format::record::ID_MASK;
 use crate::clock::Ticks;
 use crate::ffi::{_PyType_Lookup, Owned, dict_get, number, text};
 use crate::fork;
+use crate::greenlet;
 use crate::names::{SKIP, code};
 use crate::recording::{self, Recording, lock};
 use crate::writer::Writer;
@@ -24,7 +25,7 @@ use crate::writer::cold::Helpers;
 use crate::{startup, thread};
 
 /// How writers reach the interpreter.
-pub const HELPERS: Helpers = Helpers { attach, name: current_name };
+pub const HELPERS: Helpers = Helpers { attach, name: current_name, fibers: greenlet::ask };
 
 /// The current thread's writer, at any event.
 #[inline(always)]
@@ -47,6 +48,8 @@ fn first_event() -> *mut Writer {
 pub unsafe fn attach_running(recording: &Arc<Recording>) {
     let own = thread::current_ident();
     let ticks = Ticks::of(&recording.clock);
+    // SAFETY: the GIL is held.
+    unsafe { greenlet::look() };
     let own_writer = writer();
     if !own_writer.is_null() {
         // SAFETY: the current thread's own writer, with the GIL held.
@@ -58,6 +61,7 @@ pub unsafe fn attach_running(recording: &Arc<Recording>) {
         };
         give_ring(writer, recording, &frames);
         name_writer(writer, own);
+        writer.attend_fibers(false);
     }
     // SAFETY: the GIL is held; borrowed.
     let sys = unsafe { module(c"sys") };
@@ -98,6 +102,9 @@ fn give_ring(writer: &mut Writer, recording: &Arc<Recording>, frames: &[Frame]) 
                 recording.process.set_state(RECORDING);
             }
             writer.attach(Arc::clone(recording), ring, frames);
+            if greenlet::is_there() {
+                writer.watch_fibers();
+            }
             true
         }
         Err(_) => {
@@ -162,7 +169,7 @@ fn attach(writer: &mut Writer, entering: bool) -> bool {
 ///
 /// # Safety
 /// - the GIL is held; `innermost` is a frame.
-unsafe fn open_frames(
+pub unsafe fn open_frames(
     recording: &Recording,
     innermost: Option<Owned>,
     without_innermost: bool,
@@ -220,9 +227,11 @@ pub unsafe fn depth_here() -> std::ffi::c_int {
     depth
 }
 
+/// The current thread's innermost frame.
+///
 /// # Safety
 /// - the GIL is held.
-pub(crate) unsafe fn current_frame() -> Option<Owned> {
+pub unsafe fn current_frame() -> Option<Owned> {
     // SAFETY: the GIL is held; a new reference or null comes back.
     let frame = unsafe { ffi::PyThreadState_GetFrame(ffi::PyThreadState_Get()) };
     // SAFETY: owned; null without an exception is no frame.
@@ -238,7 +247,7 @@ fn current_name() -> Option<Vec<u8>> {
 ///
 /// # Safety
 /// - the GIL is held.
-unsafe fn module(name: &std::ffi::CStr) -> *mut PyObject {
+pub unsafe fn module(name: &std::ffi::CStr) -> *mut PyObject {
     // SAFETY: borrowed, alive as long as the interpreter.
     let modules = unsafe { ffi::PyImport_GetModuleDict() };
     // SAFETY: a dict, or null is given.

@@ -97,6 +97,8 @@ pub fn stop(py: Python<'_>, exit_code: Option<i32>, wait: bool) -> PyResult<Stop
     let _ = hook::remove(py, recording.options.hook);
     // SAFETY: `py` says that the GIL is held.
     unsafe { attach::name_all() };
+    // SAFETY: as above.
+    unsafe { crate::greenlet::unwatch_here() };
     finish(&recording, exit_code);
     let output = recording.output.clone();
     let collected = recording.options.mode == Mode::Full && recording.page.collector_is_alive();

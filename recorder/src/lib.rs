@@ -17,6 +17,7 @@ pub mod control;
 pub mod ffi;
 pub mod filter;
 pub mod fork;
+pub mod greenlet;
 mod held;
 pub mod hook;
 pub mod join;

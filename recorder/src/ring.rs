@@ -5,6 +5,7 @@
 //! What happens on each event is in [`writer`](crate::writer).
 #![allow(unsafe_code, reason = "cuts the mapped extents into places for segments")]
 
+pub mod fibers;
 pub mod map;
 pub mod segment;
 
@@ -18,6 +19,7 @@ use rtrace_format::ring::{self, Extent, RingHeader, STACK_FRAME_LEN, field};
 use rtrace_format::segment::SEGMENT_LEN;
 use rtrace_session::create;
 
+use crate::ring::fibers::{Block, FiberArea, units_for};
 use crate::ring::map::Mapping;
 use crate::ring::segment::{Place, WORDS};
 use crate::shared::SessionPage;
@@ -59,6 +61,7 @@ pub struct Ring {
     extents: Vec<Mapping>,
     stack: Mapping,
     stack_frames: usize,
+    fibers: FiberArea,
     fresh: Vec<Place>,
     /// Places in use, oldest lap first.
     used: VecDeque<Place>,
@@ -98,6 +101,7 @@ impl Ring {
             born_tick: tick,
             end_tick: 0,
             fiber: 0,
+            switches: 0,
             lost: 0,
             lost_cause: 0,
             name: Vec::new(),
@@ -122,6 +126,7 @@ impl Ring {
             header: Mapping::new(file, 0, ring::HEADER_LEN).ok()?,
             stack: Mapping::new(file, stack.offset, stack.len(0) as usize).ok()?,
             stack_frames: stack.count as usize,
+            fibers: FiberArea::default(),
             path: create::ring_path(&options.dir, header.serial),
             page: Arc::clone(page),
             serial: header.serial,
@@ -170,6 +175,39 @@ impl Ring {
     /// The shadow stack's words, two a frame, and how many frames it has room for.
     pub fn stack(&self) -> (&[AtomicU64], usize) {
         (self.stack.words(), self.stack_frames)
+    }
+
+    /// The stacks of fibers.
+    pub fn fibers(&mut self) -> &mut FiberArea {
+        &mut self.fibers
+    }
+
+    /// A block for at least `frames` frames of a fiber; none where there is no room.
+    pub fn fiber_block(&mut self, frames: usize) -> Option<Block> {
+        let units = units_for(frames)?;
+        if let Some(block) = self.fibers.take(units) {
+            return Some(block);
+        }
+        let count = self.fibers.next_extent(units);
+        let bytes = u64::from(count) * STACK_FRAME_LEN as u64;
+        if !self.page.reserve(bytes, self.page.memory_max() / 8) {
+            return None;
+        }
+        let grown = create::open_rw(&self.path).ok().and_then(|file| {
+            let extent = create::add_extent(&file, &self.path, ring::FIBERS, count).ok()?;
+            Mapping::new(&file, extent.offset, extent.len(0) as usize).ok()
+        });
+        let Some(map) = grown else {
+            self.page.release(bytes);
+            return None;
+        };
+        self.fibers.add(map, count);
+        self.fibers.take(units)
+    }
+
+    /// The number of the thread's last segment.
+    pub fn lap(&self) -> u64 {
+        self.lap
     }
 
     /// The place for the next segment, and its lap: a fresh one, a grown one, or

@@ -13,6 +13,7 @@
 #![allow(unsafe_code, reason = "stores through pointers into the mappings that the ring keeps")]
 
 pub mod cold;
+pub mod fibers;
 #[cfg(test)]
 mod tests;
 

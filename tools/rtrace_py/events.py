@@ -4,7 +4,7 @@ import heapq
 
 from .cursor import text
 from .records import cause_name
-from .stack import ID_MASK, Stack
+from .stack import ID_MASK, Lanes, Stack
 from .structured import C, OVERFLOW, UNKNOWN
 
 IN_FUNCTION = ("line", "opcode")
@@ -28,19 +28,20 @@ def symbol_of(block, number):
 
 def _thread_events(trace, thread):
     expected, last_tick, first = 0, thread.born_tick, True
+    lanes = None
     for block in thread.blocks:
-        stack, fiber = Stack(block.keyframe), block.fiber
+        follows = lanes and block.first_number == expected and not block.dropped
+        if not (follows and lanes.follow(block.fiber, block.keyframe)):
+            lanes = Lanes(block.fiber, block.keyframe)
         for lost in _lost_before(trace, thread, block, expected, first):
             tick = min(last_tick, block.base_tick)
-            yield _event(trace, thread, fiber, "lost", tick, stack, lost, depth=0)
+            yield _event(trace, thread, lanes.fiber, "lost", tick, lanes.stack, lost, depth=0)
         taken = not first and block.first_number < expected
         expected, first = max(expected, block.first_number), False
         last_tick = last_tick if taken else block.base_tick
         number = block.first_number
         for record in block.records():
-            depth = stack.apply(record)
-            if record.kind == "switch":
-                fiber = record.fields["fiber"]
+            depth = lanes.apply(record)
             if record.number is not None:
                 number = record.number + 1
             # What is in a ring and in the file as well is read once.
@@ -50,7 +51,7 @@ def _thread_events(trace, thread):
             expected, last_tick = number, record.tick
             kind = _kind(thread, record)
             if kind:
-                yield _event(trace, thread, fiber, kind, record.tick, stack, record.fields,
+                yield _event(trace, thread, lanes.fiber, kind, record.tick, lanes.stack, record.fields,
                              block, record.id, depth)  # fmt: skip
     if thread.lost_at_end:
         lost = {"count": thread.lost_at_end, "cause": thread.lost_cause}

@@ -97,11 +97,14 @@ class Stack:
         if record.kind in POP:
             self.pop(record.id)
             return self.depth
-        if record.kind == "switch":
-            n = len(record.fields["frames"])
-            frames = [Frame(tick, word) for tick, word in record.fields["frames"]]
-            self.__init__(Keyframe(max(record.fields["depth"], n), 0, frames))
         return self.python_depth()
+
+    def at(self, depth):
+        """The id at `depth`, 0 the outermost; 0 where it is hidden."""
+        if depth < len(self.outer):
+            return self.outer[depth].id
+        depth -= len(self.outer) + self.hidden
+        return self.inner[depth].id if 0 <= depth < len(self.inner) else 0
 
     def innermost_python(self):
         """The innermost open Python frame and its depth; None if not known."""
@@ -117,3 +120,40 @@ class Stack:
 
     def python_depth(self):
         return self.innermost_python()[1]
+
+
+class Lanes:
+    """The stacks of a thread's fibers, of which one runs."""
+
+    def __init__(self, fiber, start):
+        self.fiber = fiber
+        self.stack = Stack(start)
+        self.waiting = {}
+
+    def follow(self, fiber, start):
+        """Whether a keyframe is one of the running stack."""
+        return fiber == self.fiber and start.depth == self.stack.depth
+
+    def apply(self, record):
+        """Replays one record; gives the depth that its event has."""
+        if record.kind != "switch":
+            return self.stack.apply(record)
+        if self.stack.depth:
+            self.waiting[self.fiber] = self.stack
+        self.fiber, depth = record.fields["fiber"], record.fields["depth"]
+        frames = [Frame(tick, word) for tick, word in record.fields["frames"]]
+        known = self.waiting.pop(self.fiber, None) or Stack()
+        self.stack = known
+        if not self._agree(known, depth, frames):
+            self.stack = Stack(Keyframe(depth, 0, frames))
+        elif known.hidden and len(frames) > len(known.inner):
+            outer = known.outer[: depth - len(frames)]
+            self.stack = Stack(Keyframe(depth, len(outer), outer + frames))
+        return self.stack.python_depth()
+
+    @staticmethod
+    def _agree(stack, depth, frames):
+        if stack.depth != depth:
+            return False
+        pairs = ((stack.at(depth - 1 - i), one.id) for i, one in enumerate(reversed(frames)))
+        return all(mine == theirs or not mine or not theirs for mine, theirs in pairs)

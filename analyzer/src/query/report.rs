@@ -96,7 +96,7 @@ fn pieces(trace: &Trace, thread: &Thread, range: TickRange, size: usize) -> Vec<
     let mut pieces = Vec::new();
     let mut from = range.from;
     // Of a fiber that does not run where a block begins, that block knows nothing.
-    let one_lane = thread.blocks.iter().all(|block| block.fiber == 0);
+    let one_lane = thread.has_one_lane();
     for block in thread.blocks.iter().step_by(size).skip(1).filter(|_| one_lane) {
         let to = block.base_tick;
         let inside = to > from && range.contains(to);

@@ -93,8 +93,21 @@ fn lanes_at(trace: &Trace, thread: &Thread, at: u64) -> Vec<(u32, Stack)> {
         lanes.all().iter().map(|lane| (lane.fiber, lane.stack.clone())).collect();
     // Behind the last record nothing changes any more.
     let at_the_end = thread.last_tick().is_none_or(|last| at > last);
+    let current = match thread.final_fiber {
+        Some(fiber) if thread.blocks.is_empty() => fiber,
+        _ => lanes.current().fiber,
+    };
+    if thread.blocks.is_empty() {
+        stacks = vec![(current, Stack::default())];
+    }
+    if at_the_end {
+        // What waits is told by the ring, however long it has waited.
+        for (fiber, known) in thread.waiting.iter().filter(|(fiber, _)| *fiber != current) {
+            stacks.retain(|(other, _)| other != fiber);
+            stacks.push((*fiber, Stack::from_keyframe(known)));
+        }
+    }
     if at_the_end && let Some(known) = &thread.final_stack {
-        let current = lanes.current().fiber;
         for (_, stack) in stacks.iter_mut().filter(|(fiber, _)| *fiber == current) {
             if thread.blocks.is_empty() {
                 // No record can be read: what the shadow stack says is all there is.

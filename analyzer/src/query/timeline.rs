@@ -19,9 +19,13 @@ pub use grid::Grid;
 pub use raster::{Raster, cover};
 pub use sketch::sketch;
 
-use rtrace_format::Clock;
+use std::collections::BTreeSet;
 
-use crate::model::{Thread, TickRange};
+use rtrace_format::record::Subkind;
+use rtrace_format::{Clock, Kind};
+
+use super::parallel;
+use crate::model::{Block, Thread, TickRange};
 use crate::trace::Trace;
 
 /// `Cell::call` of a cell that no call covers by half.
@@ -194,17 +198,38 @@ impl LaneOf {
     }
 }
 
-/// The lanes of a trace, by thread: its own stack, then the fibers that blocks begin on.
+/// So many fibers of one thread are listed, those that ran first.
+const FIBERS_MAX: usize = 4096;
+
+/// The lanes of a trace, by thread: its own stack, then the fibers that ran or wait in it.
 pub fn lanes(trace: &Trace) -> Vec<LaneOf> {
     let mut lanes = Vec::new();
     for (thread, of) in trace.threads.iter().enumerate() {
-        let mut fibers: Vec<u32> = of.blocks.iter().map(|block| block.fiber).collect();
-        fibers.push(0);
-        fibers.sort_unstable();
-        fibers.dedup();
-        lanes.extend(fibers.into_iter().map(|fiber| LaneOf { thread, fiber }));
+        let mut fibers = BTreeSet::from([0]);
+        if !of.has_one_lane() {
+            fibers.extend(parallel::map(&of.blocks, |block| fibers_in(trace, block)).concat());
+            fibers.extend(of.waiting.iter().map(|(fiber, _)| *fiber));
+        }
+        let fibers = fibers.into_iter().take(FIBERS_MAX);
+        lanes.extend(fibers.map(|fiber| LaneOf { thread, fiber }));
     }
     lanes
+}
+
+/// The fibers that run in a block.
+fn fibers_in(trace: &Trace, block: &Block) -> Vec<u32> {
+    let mut fibers = vec![block.fiber];
+    if !block.one_lane
+        && let Ok(block) = trace.decode(block)
+    {
+        let switches = block.rows.iter().filter(|record| {
+            record.word.kind() == Some(Kind::Long) && record.word.subkind() == Subkind::SWITCH
+        });
+        fibers.extend(switches.filter_map(|record| record.payload.first()).map(|&to| to as u32));
+        fibers.sort_unstable();
+        fibers.dedup();
+    }
+    fibers
 }
 
 /// How many events the blocks hold that a range of ticks touches.

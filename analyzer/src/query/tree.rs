@@ -90,8 +90,9 @@ pub fn tree(trace: &Trace, selection: &Selection) -> Tree {
 #[derive(Debug, Default)]
 struct Growing {
     tree: LaneTree,
-    /// How long the lane has run; it stands still while another runs.
-    ran: u64,
+    /// Up to when its time is counted. A lane that waits is as a thread that does: what it
+    /// has open stays open.
+    now: u64,
     /// The open path, outermost first.
     path: Vec<OpenNode>,
     /// How many frames the path stands for.
@@ -112,11 +113,14 @@ const NOBODY: u32 = u32::MAX;
 
 impl Growing {
     #[inline]
-    fn advance(&mut self, spent: u64) {
-        self.ran += spent;
-        if let Some(top) = self.path.last() {
-            self.tree.nodes[top.node as usize].self_ticks += spent;
+    fn advance(&mut self, tick: u64) {
+        if tick <= self.now {
+            return;
         }
+        if let Some(top) = self.path.last() {
+            self.tree.nodes[top.node as usize].self_ticks += tick - self.now;
+        }
+        self.now = tick;
     }
 
     #[inline]
@@ -137,7 +141,7 @@ impl Growing {
             });
             node
         });
-        self.path.push(OpenNode { node, since: self.ran, frames });
+        self.path.push(OpenNode { node, since: self.now, frames });
         self.depth = self.depth.saturating_add(frames);
         &mut self.tree.nodes[node as usize]
     }
@@ -154,7 +158,7 @@ impl Growing {
                 return;
             }
             self.depth -= top.frames;
-            self.tree.nodes[top.node as usize].total_ticks += self.ran - top.since;
+            self.tree.nodes[top.node as usize].total_ticks += self.now - top.since;
             self.path.pop();
         }
     }
@@ -179,18 +183,9 @@ struct Grower {
     lanes: HashMap<u32, Growing>,
     current: Option<u32>,
     running: Growing,
-    last: u64,
 }
 
 impl Grower {
-    #[inline]
-    fn advance(&mut self, tick: u64) {
-        if self.current.is_some() && tick > self.last {
-            self.running.advance(tick - self.last);
-            self.last = tick;
-        }
-    }
-
     fn park(&mut self) {
         if let Some(fiber) = self.current.take() {
             self.lanes.insert(fiber, std::mem::take(&mut self.running));
@@ -198,9 +193,9 @@ impl Grower {
     }
 
     fn finish(&mut self, end: u64) {
-        self.advance(end);
         self.park();
         for (&fiber, lane) in &mut self.lanes {
+            lane.advance(end);
             lane.tree.fiber = fiber;
             for open in &lane.path {
                 lane.tree.nodes[open.node as usize].open = true;
@@ -212,33 +207,32 @@ impl Grower {
 
 impl Visitor for Grower {
     fn begin(&mut self, lane: &Lane, tick: u64) {
-        self.advance(tick);
-        if self.current == Some(lane.fiber) {
-            self.running.open(&lane.stack);
-        } else {
-            self.lanes.entry(lane.fiber).or_default().open(&lane.stack);
-        }
+        let known = match self.current == Some(lane.fiber) {
+            true => &mut self.running,
+            false => self.lanes.entry(lane.fiber).or_default(),
+        };
+        known.advance(tick);
+        known.open(&lane.stack);
     }
 
     fn switched(&mut self, lane: &Lane, tick: u64) {
-        self.advance(tick);
         self.park();
         self.running = self.lanes.remove(&lane.fiber).unwrap_or_default();
+        self.running.advance(tick);
         self.current = Some(lane.fiber);
-        self.last = tick;
     }
 
     #[inline]
     fn event(&mut self, event: &Event<'_>) -> ControlFlow<()> {
         match event.step {
             Step::Entered { .. } => {
-                self.advance(event.record.tick);
+                self.running.advance(event.record.tick);
                 let word = event.record.word;
                 let first = matches!(word.kind(), Some(Kind::Call | Kind::CCall));
                 self.running.push(word.id(), 1).calls += u64::from(first);
             }
             Step::Left { depth, .. } => {
-                self.advance(event.record.tick);
+                self.running.advance(event.record.tick);
                 self.running.shrink(depth);
             }
             Step::Unmatched { .. } | Step::Other => {}
@@ -247,9 +241,9 @@ impl Visitor for Grower {
     }
 
     fn gap(&mut self, gap: &Gap) {
-        self.advance(self.range.clamp(gap.from_tick));
         self.park();
         for lane in self.lanes.values_mut() {
+            lane.advance(self.range.clamp(gap.from_tick));
             lane.shrink(0);
         }
     }

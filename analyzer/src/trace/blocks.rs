@@ -6,7 +6,9 @@ use std::sync::Arc;
 use rtrace_format::chunk::{self, ChunkHeader};
 use rtrace_format::events::EventChunk;
 use rtrace_format::record::Subkind;
-use rtrace_format::{Error, ErrorKind, Keyframe, Kind, Result, Rows, Segment, Summary, Word};
+use rtrace_format::{
+    Error, ErrorKind, Keyframe, Kind, Lanes, Result, Rows, Segment, Stack, Summary, Word,
+};
 
 use super::{IdMap, Trace};
 use crate::model::Block;
@@ -31,6 +33,19 @@ pub struct Decoded {
     pub rows: Rows,
     /// Rows before this one belong to the block before as well.
     pub skip: usize,
+}
+
+impl Decoded {
+    /// The lanes as the keyframe describes them: the running one.
+    pub fn lanes(&self) -> Lanes {
+        Lanes::running(self.fiber, Stack::from_keyframe(&self.keyframe))
+    }
+
+    /// Whether going on with these lanes agrees with the keyframe.
+    pub fn follows(&self, lanes: &Lanes) -> bool {
+        let lane = lanes.current();
+        lane.fiber == self.fiber && lane.stack.depth() == self.keyframe.depth
+    }
 }
 
 thread_local! {

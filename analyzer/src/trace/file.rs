@@ -26,8 +26,8 @@ pub(super) struct FileContent {
     pub threads: BTreeMap<u64, Meta>,
     pub symbols: Symbols,
     pub ids: IdMap,
-    /// Event chunks: offset and header, in file order.
-    pub events: Vec<(u64, EventHeader)>,
+    /// Event chunks: offset, header and whether there is a summary, in file order.
+    pub events: Vec<(u64, EventHeader, bool)>,
     pub chunks: u64,
     pub problems: Vec<Problem>,
     /// Where the file's end cuts off a chunk, and how many bytes of it there are.
@@ -123,7 +123,9 @@ impl FileContent {
         let result = if header.tag == tag::EVENTS {
             // Its checksum waits until the events are decoded: reading every byte
             // of a large trace only to open it would take long.
-            EventChunk::parse(payload).map(|chunk| self.events.push((offset, chunk.header)))
+            EventChunk::parse(payload).map(|chunk| {
+                self.events.push((offset, chunk.header, !chunk.summary.is_empty()));
+            })
         } else {
             header.check(payload).and_then(|()| self.take_small(header.tag, payload))
         };

@@ -17,6 +17,7 @@ pub(super) struct Found {
     pub base_tick: u64,
     pub end_tick: u64,
     pub fiber: u32,
+    pub one_lane: bool,
     /// Events without record numbers that were dropped just before it, and why.
     pub lost_before: u64,
     pub cause: Cause,
@@ -89,6 +90,7 @@ pub(super) fn arrange(mut found: Vec<Found>, about: Circumstances) -> Vec<Block>
             end_tick: f.end_tick.max(f.base_tick),
             gaps,
             fiber: f.fiber,
+            one_lane: f.one_lane,
             source: f.source,
         });
         next = end;
@@ -108,6 +110,7 @@ mod tests {
             base_tick: first_record * 10,
             end_tick: (first_record + events) * 10,
             fiber: 0,
+            one_lane: true,
             lost_before: 0,
             cause: Cause::Unknown,
             source: Source::Chunk(64),

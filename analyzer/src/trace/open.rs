@@ -31,6 +31,8 @@ pub(super) struct ThreadDraft {
     pub found: Vec<Found>,
     /// The open frames at the end, in dense ids.
     pub final_stack: Option<Keyframe>,
+    pub final_fiber: Option<u32>,
+    pub waiting: Vec<(u32, Keyframe)>,
     /// Something of it could not be read.
     pub damaged: bool,
 }
@@ -235,15 +237,20 @@ impl Draft {
             let draft = self.threads.entry(serial).or_default();
             draft.final_stack =
                 meta.get_text("stack").and_then(|bytes| Keyframe::decode_stack(bytes).ok());
-            if let Some(stack) = &mut draft.final_stack {
-                for frame in &mut stack.frames {
-                    *frame = frame.with_id(content.ids.get(frame.id()));
-                }
+            draft.final_fiber =
+                meta.get_u64("fiber").and_then(|fiber| u32::try_from(fiber).ok()).or(Some(0));
+            draft.waiting = meta
+                .get_text("fibers")
+                .and_then(|bytes| rtrace_format::fiber::decode_list(bytes).ok())
+                .unwrap_or_default();
+            let waiting = draft.waiting.iter_mut().map(|(_, stack)| stack);
+            for frame in waiting.chain(&mut draft.final_stack).flat_map(|stack| &mut stack.frames) {
+                *frame = frame.with_id(content.ids.get(frame.id()));
             }
             draft.meta = meta;
         }
         let damaged = !self.problems.is_empty();
-        for (offset, header) in content.events {
+        for (offset, header, has_summary) in content.events {
             let thread = self.threads.entry(header.serial).or_default();
             thread.damaged = damaged;
             thread.found.push(Found {
@@ -252,6 +259,7 @@ impl Draft {
                 base_tick: header.base_tick,
                 end_tick: header.end_tick,
                 fiber: header.fiber,
+                one_lane: header.fiber == 0 && has_summary,
                 lost_before: header.lost_before,
                 cause: header.cause(),
                 source: Source::Chunk(offset),
@@ -357,6 +365,8 @@ fn thread(serial: u64, process: usize, draft: ThreadDraft, mode: Mode) -> Thread
         end_tick,
         tail,
         final_stack: draft.final_stack,
+        final_fiber: draft.final_fiber,
+        waiting: draft.waiting,
         blocks,
     }
 }

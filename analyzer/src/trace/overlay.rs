@@ -7,11 +7,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rtrace_format::record::Subkind;
 use rtrace_format::ring::ENDED;
 use rtrace_format::session::{COLLECTOR_DRAINING, COLLECTOR_STARTED};
-use rtrace_format::{Keyframe, Meta, Value};
+use rtrace_format::{Kind, Meta, Segment, Stack, Value, Word};
 use rtrace_session::SessionReader;
-use rtrace_session::live::{End as SessionEnd, Taken, Thread as SessionThread};
+use rtrace_session::live::{End as SessionEnd, StackNow, Taken, Thread as SessionThread};
 
 use super::Source;
 use super::losses::Found;
@@ -26,7 +27,7 @@ struct CopiedThread {
     meta: Meta,
     found: Vec<Found>,
     /// In the ids of the symbols file.
-    stack: Option<Keyframe>,
+    now: Option<StackNow>,
     damaged: bool,
 }
 
@@ -84,7 +85,7 @@ impl Overlay {
         let mut ring = thread.open()?;
         // The stack first: records that come while the segments are copied belong to
         // a later moment, and hide nothing that this one knew.
-        let stack = ring.stack_now().ok();
+        let now = ring.stack_now().ok();
         let mut segments = Vec::new();
         let mut damaged = false;
         let mut buf = Vec::new();
@@ -122,7 +123,7 @@ impl Overlay {
             serial: header.serial,
             meta,
             damaged,
-            stack: stack.map(|now| now.stack.keyframe(usize::MAX, usize::MAX)),
+            now,
             found: segments
                 .into_iter()
                 .map(|segment| Found {
@@ -131,6 +132,7 @@ impl Overlay {
                     base_tick: segment.rows.base_tick,
                     end_tick: segment.rows.end_tick(),
                     fiber: segment.fiber,
+                    one_lane: segment.fiber == 0 && !has_switch(&segment),
                     lost_before: segment.lost_before,
                     cause: segment.lost_cause,
                     source: Source::Segment(Arc::new(segment)),
@@ -176,17 +178,35 @@ impl Overlay {
             draft_thread.damaged |= thread.damaged;
             draft.segments += thread.found.len() as u64;
             draft_thread.found.extend(thread.found);
-            if let Some(mut stack) = thread.stack {
-                for frame in &mut stack.frames {
-                    *frame = frame.with_id(ids.get(frame.id()));
-                }
-                draft_thread.final_stack = Some(stack);
+            if let Some(now) = thread.now {
+                let dense = |stack: &Stack| {
+                    let mut keyframe = stack.keyframe(usize::MAX, usize::MAX);
+                    for frame in &mut keyframe.frames {
+                        *frame = frame.with_id(ids.get(frame.id()));
+                    }
+                    keyframe
+                };
+                draft_thread.final_stack = Some(dense(&now.stack));
+                draft_thread.final_fiber = Some(now.fiber);
+                let waiting = now.waiting.iter();
+                draft_thread.waiting =
+                    waiting.map(|(fiber, stack)| (*fiber, dense(stack))).collect();
             }
         }
         draft.problems.extend(self.problems);
         draft.notes.extend(self.notes);
         ids
     }
+}
+
+/// Whether another fiber began to run in a segment.
+fn has_switch(segment: &Segment) -> bool {
+    segment
+        .rows
+        .rows
+        .iter()
+        .map(|&row| Word(row))
+        .any(|word| word.kind() == Some(Kind::Long) && word.subkind() == Subkind::SWITCH)
 }
 
 fn end_of(end: SessionEnd) -> End {

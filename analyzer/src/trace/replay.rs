@@ -6,11 +6,10 @@
 
 use std::ops::ControlFlow;
 
-use rtrace_format::{Cause, RecordRef, Step};
+use rtrace_format::{Cause, Change, Lane, Lanes, RecordRef, Step};
 
 use super::Trace;
 use super::blocks::Decoded;
-use super::lanes::{Change, Lane, Lanes};
 use crate::model::{Gap, Missing, Thread, TickRange};
 
 /// How many blocks a replay begins earlier, at most, to learn of frames that the
@@ -52,7 +51,7 @@ impl<'t> Walk<'t> {
         if next > 0 && blocks.get(next).is_none_or(|block| block.base_tick > range.from) {
             next -= 1;
         }
-        if blocks.iter().any(|block| block.fiber != 0) {
+        if !thread.has_one_lane() {
             // What lies on a fiber that is not running is told only by its past.
             next = 0;
         }
@@ -183,7 +182,7 @@ pub fn replay(
             }
             Piece::Block { block, follows } => (block, follows),
         };
-        let carried = known && follows && lanes.agree(&block);
+        let carried = known && follows && block.follows(&lanes);
         if !carried {
             if known {
                 visitor.gap(&Gap {
@@ -194,7 +193,7 @@ pub fn replay(
                     record: block.rows.first_record,
                 });
             }
-            lanes = Lanes::from_keyframe(&block);
+            lanes = block.lanes();
             begun = false;
             last_tick = block.rows.base_tick;
         }

@@ -98,6 +98,7 @@ fn write_ring(dir: &Path) -> u64 {
         born_tick: 0,
         end_tick: 0,
         fiber: 0,
+        switches: 0,
         lost: 0,
         lost_cause: 0,
         name: b"MainThread".to_vec(),

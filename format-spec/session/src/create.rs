@@ -287,6 +287,7 @@ mod tests {
             born_tick: 9,
             end_tick: 0,
             fiber: 0,
+            switches: 0,
             lost: 0,
             lost_cause: 0,
             name: b"MainThread".to_vec(),

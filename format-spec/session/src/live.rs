@@ -34,7 +34,7 @@ pub use process::{End, Process};
 pub(crate) use process::{judge as judge_process, read as read_process};
 pub use ring::{Copied, Ring, Slot, Taken};
 pub use stack::StackNow;
-pub(crate) use stack::fill;
+pub(crate) use stack::arrange;
 pub use symbols::SymbolFile;
 
 use crate::create;

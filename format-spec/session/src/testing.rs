@@ -142,6 +142,7 @@ impl World {
             born_tick: 1,
             end_tick: 0,
             fiber: 0,
+            switches: 0,
             lost: 0,
             lost_cause: 0,
             name: format!("Thread-{serial}").into_bytes(),
@@ -214,7 +215,7 @@ pub(crate) struct Pen {
     pub(crate) path: PathBuf,
     serial: u64,
     slots: usize,
-    fiber: u32,
+    pub(crate) fiber: u32,
     /// The active segment.
     pub(crate) segment: Segment,
     /// A segment is sealed when it has so many words.

@@ -135,6 +135,9 @@ unsafe fn name(code: *mut PyObject, globals: *mut PyObject) -> Option<(u32, u32)
     if module == b"threading" && recording.options.hook == HookKind::Profile {
         crate::hook::profile::threading_seen();
     }
+    if module == b"greenlet" {
+        crate::greenlet::seen();
+    }
     let code_flags = get_number(c"co_flags").unwrap_or(0) as u32;
     let filtered = !recording.options.filter.admits(&module, &qualname, &file);
     let symbol = Symbol {

@@ -23,7 +23,9 @@ pub struct Opening<'a> {
     pub base_tick: u64,
     /// CPU time of the thread, in ns.
     pub cpu_ns: u64,
-    /// Frames open; `frames` are the outermost 8 and innermost 24 of them.
+    /// The fiber that runs.
+    pub fiber: u32,
+    /// Frames open on it; `frames` are the outermost 8 and innermost 24 of them.
     pub depth: u32,
     /// The frames of the keyframe, outermost first.
     pub frames: &'a [Frame],
@@ -84,7 +86,7 @@ impl Place {
         put(field::FIRST_RECORD, opening.first_record);
         put(field::BASE_TICK, opening.base_tick);
         put(field::CPU_NS, opening.cpu_ns);
-        put(field::FIBER, pair(0, opening.depth));
+        put(field::FIBER, pair(opening.fiber, opening.depth));
         let inner = count as u64 - u64::from(opening.outer);
         put(field::OUTER, u64::from(opening.outer) | inner << 8);
         put(field::LOST_BEFORE, opening.lost.0);

@@ -5,8 +5,8 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rtrace_format::frame::{BEGAN_BEFORE, INNER_MAX, OUTER_MAX};
-use rtrace_format::record::{ID_MASK, UNNUMBERED};
+use rtrace_format::frame::{INNER_MAX, OUTER_MAX};
+use rtrace_format::record::UNNUMBERED;
 use rtrace_format::ring::field as ring_field;
 use rtrace_format::{Cause, Frame, Kind, Word};
 
@@ -14,6 +14,7 @@ use crate::clock::{Ticks, thread_cpu_ns};
 use crate::recording::Recording;
 use crate::ring::Ring;
 use crate::ring::segment::{Opening, Place};
+use crate::writer::fibers::{Ask, Fibers};
 use crate::writer::{Writer, frame_flags};
 
 /// What a writer cannot do by itself, because it needs the interpreter.
@@ -24,14 +25,17 @@ pub struct Helpers {
     pub attach: fn(&mut Writer, entering: bool) -> bool,
     /// Gives the thread's name, once it has one that can be read without running code.
     pub name: fn() -> Option<Vec<u8>>,
+    /// Sees to it that switches of fibers are told, or says whether they still are.
+    pub fibers: fn(&mut Writer, Ask) -> bool,
 }
 
 /// The part of a writer that the hot path never touches.
 #[derive(Debug)]
 pub struct Cold {
-    helpers: Helpers,
+    pub(super) helpers: Helpers,
     recording: Option<Arc<Recording>>,
-    ring: Option<Ring>,
+    pub(super) ring: Option<Ring>,
+    pub(super) fibers: Fibers,
     tid: u32,
     place: Option<Place>,
     /// First word of the active segment's records.
@@ -45,9 +49,9 @@ pub struct Cold {
     /// Whether the thread still has to get its name.
     nameless: bool,
     /// Ids of open frames deeper than the asked limit, which are not recorded.
-    hidden: Vec<u32>,
+    pub(super) hidden: Vec<u32>,
     max_depth: usize,
-    stack_refused: bool,
+    pub(super) stack_refused: bool,
     /// Events that had no ring to go to since one was last asked for.
     waited: u32,
 }
@@ -67,6 +71,7 @@ impl Cold {
             helpers,
             recording: None,
             ring: None,
+            fibers: Fibers::default(),
             tid,
             place: None,
             body: ptr::null(),
@@ -118,26 +123,16 @@ impl Writer {
         self.ticks = Ticks::of(&recording.clock);
         self.cold.max_depth =
             recording.options.max_depth.map_or(usize::MAX, |depth| depth as usize);
-        self.live_depth = ring.header().word(ring_field::DEPTH);
         self.cold.recording = Some(recording);
         self.cold.ring = Some(ring);
         self.cold.first_record = 0;
         self.cold.nameless = true;
+        let others = self.take_carried();
         self.use_stack();
-        for &frame in frames {
-            if self.depth >= self.stack_room() && !self.grow_stack() {
-                break;
-            }
-            // SAFETY: there is room for this frame, checked above.
-            let (start, word) = unsafe { self.frame(self.depth) };
-            start.store(frame.tick, Ordering::Relaxed);
-            word.store(frame.word.into(), Ordering::Relaxed);
-            self.depth += 1;
-        }
-        // SAFETY: the ring was put in place above.
-        unsafe { self.set_depth(self.depth) };
+        self.push_frames(frames);
         let tick = self.ticks.now();
         self.begin_segment(tick);
+        self.announce(&others);
     }
 
     /// Ends the thread's ring at `tick`: the active segment is sealed, the file marked.
@@ -151,6 +146,7 @@ impl Writer {
             ring.set_ended(tick);
         }
         self.detach();
+        self.drop_carried();
     }
 
     /// Lets go of the ring as it is. The next event takes the cold path.
@@ -161,6 +157,7 @@ impl Writer {
         self.depth = 0;
         self.stack = ptr::null();
         self.live_depth = ptr::null();
+        self.drop_fibers();
         self.cold.place = None;
         self.cold.ring = None;
         self.cold.recording = None;
@@ -198,6 +195,7 @@ impl Writer {
     #[inline(never)]
     pub(super) fn enter_cold(&mut self, kind: Kind, id: u32, tick: u64) {
         let python = kind != Kind::CCall;
+        self.attend_fibers(python);
         if !self.cold.hidden.is_empty() || self.depth >= self.cold.max_depth {
             return self.hide(id);
         }
@@ -224,6 +222,7 @@ impl Writer {
     #[cold]
     #[inline(never)]
     pub(super) fn leave_cold(&mut self, kind: Kind, id: u32, tick: u64) {
+        self.attend_fibers(false);
         if self.unhide(id) {
             return;
         }
@@ -236,6 +235,9 @@ impl Writer {
             // What is above the frame that is left was left unseen (a hook that was
             // taken from us, a fiber switch): readers drop it by the same rule.
             let open = (0..self.depth).rev().find(|&index| self.frame_at(index).id() == id);
+            if open.is_none_or(|index| index + 1 != self.depth) {
+                self.check_fibers();
+            }
             let Some(index) = open else { return };
             if index + 1 != self.depth {
                 // SAFETY: a writer with a ring.
@@ -258,6 +260,7 @@ impl Writer {
     #[cold]
     #[inline(never)]
     pub(super) fn point_cold(&mut self, kind: Kind, id: u32, tick: u64) {
+        self.attend_fibers(false);
         if !self.cold.hidden.is_empty() {
             return;
         }
@@ -272,9 +275,22 @@ impl Writer {
     #[cold]
     #[inline(never)]
     pub fn long(&mut self, subkind: u8, flags: u16, payload: &[u64]) {
+        self.attend_fibers(false);
         let payload = &payload[..payload.len().min(255)];
         let tick = self.ticks.now();
         let Some((delta, tick)) = self.room(1 + payload.len(), tick, false) else { return };
+        self.put_long(subkind, flags, payload, delta, tick);
+    }
+
+    /// Stores a long record, for which [`room`](Self::room) was made.
+    pub(super) fn put_long(
+        &mut self,
+        subkind: u8,
+        flags: u16,
+        payload: &[u64],
+        delta: u32,
+        tick: u64,
+    ) {
         for (i, &word) in payload.iter().enumerate() {
             // SAFETY: `room` left this many free words behind the cursor.
             let cell = unsafe { &*self.cursor.wrapping_add(1 + i) };
@@ -293,6 +309,11 @@ impl Writer {
         }
     }
 
+    /// Whether nothing was recorded in this ring yet.
+    pub fn is_fresh(&self) -> bool {
+        self.cold.first_record == 0 && self.words_here() == 0
+    }
+
     /// Whether the innermost frame is one that is recorded.
     pub fn is_recording_here(&self) -> bool {
         self.cold.hidden.is_empty() && (self.depth != 0 || self.cold.ring.is_none())
@@ -301,12 +322,13 @@ impl Writer {
     /// Makes room for `words` at `tick`, attaching, changing the segment or
     /// extending the clock as needed. Gives the delta to store and the tick it
     /// leads to; none where the event cannot be recorded.
-    fn room(&mut self, words: usize, tick: u64, entering: bool) -> Option<(u32, u64)> {
+    pub(super) fn room(&mut self, words: usize, tick: u64, entering: bool) -> Option<(u32, u64)> {
         if self.cold.ring.is_none() {
             let attach = self.cold.helpers.attach;
             if !attach(self, entering) {
                 return None;
             }
+            self.attend_fibers(entering);
         }
         // The counters of two cores may differ by a few ticks: time never runs back.
         let tick = tick.max(self.last_tick);
@@ -354,6 +376,7 @@ impl Writer {
         let (frames, outer) = self.keyframe();
         let depth = u32::try_from(self.depth).unwrap_or(u32::MAX);
         let cpu_ns = thread_cpu_ns(self.cold.tid);
+        let fiber = self.fiber();
         let cold = &mut self.cold;
         let Some(ring) = &mut cold.ring else { return };
         let Some((place, lap)) = ring.next_place() else { return };
@@ -363,6 +386,7 @@ impl Writer {
             first_record: cold.first_record,
             base_tick: tick,
             cpu_ns,
+            fiber,
             depth,
             frames: &frames,
             outer,
@@ -377,12 +401,20 @@ impl Writer {
         cold.unnumbered = 0;
         self.cursor = cold.body;
         self.last_tick = tick;
+        self.recheck_fibers();
         self.rearm();
     }
 
+    /// The active segment's lap; 0 without a ring.
+    pub(super) fn lap(&self) -> u64 {
+        self.cold.ring.as_ref().map_or(0, Ring::lap)
+    }
+
     /// Sets the place at which the hot path has to stop next.
-    fn rearm(&mut self) {
-        let stop_now = !self.cold.hidden.is_empty() || self.cold.nameless;
+    pub(super) fn rearm(&mut self) {
+        let stop_now = !self.cold.hidden.is_empty()
+            || self.cold.nameless
+            || self.cold.fibers.wants_attention();
         self.limit = if stop_now { ptr::null() } else { self.cold.end };
     }
 
@@ -404,7 +436,7 @@ impl Writer {
     }
 
     /// A frame of the shadow stack; an unknown one past what the stack could hold.
-    fn frame_at(&self, index: usize) -> Frame {
+    pub(super) fn frame_at(&self, index: usize) -> Frame {
         if index >= self.stack_room() {
             return Frame::UNKNOWN;
         }
@@ -413,24 +445,27 @@ impl Writer {
         Frame { tick: start.load(Ordering::Relaxed), word: word.load(Ordering::Relaxed) as u32 }
     }
 
-    fn stack_room(&self) -> usize {
-        self.cold.ring.as_ref().map_or(0, |ring| ring.stack().1)
+    pub(super) fn stack_room(&self) -> usize {
+        self.lane_place().1
     }
 
-    fn use_stack(&mut self) {
-        if let Some(ring) = &self.cold.ring {
-            let (words, frames) = ring.stack();
-            self.stack = words.as_ptr();
-            self.capacity = frames.min(self.cold.max_depth);
-        }
+    /// Goes on in the place that the running lane's stack has now.
+    pub(super) fn use_stack(&mut self) {
+        let (words, frames, depth) = self.lane_place();
+        self.stack = words;
+        self.capacity = frames.min(self.cold.max_depth);
+        self.live_depth = depth;
     }
 
-    fn grow_stack(&mut self) -> bool {
+    pub(super) fn grow_stack(&mut self) -> bool {
         if self.cold.stack_refused {
             return false;
         }
         let depth = self.depth;
-        let grown = self.cold.ring.as_mut().is_some_and(|ring| ring.grow_stack(depth));
+        let grown = match self.fiber() {
+            0 => self.cold.ring.as_mut().is_some_and(|ring| ring.grow_stack(depth)),
+            _ => self.grow_fiber(),
+        };
         self.cold.stack_refused = !grown;
         self.use_stack();
         grown
@@ -460,11 +495,5 @@ impl Writer {
         self.cold.hidden.truncate(index);
         self.rearm();
         true
-    }
-
-    /// The frames that a child process inherits: all were entered before it began.
-    pub fn inherited_frames(&self) -> Vec<Frame> {
-        let began = |frame: Frame| Frame { word: frame.word | BEGAN_BEFORE, ..frame };
-        self.frames().into_iter().map(began).filter(|frame| frame.word & ID_MASK != 0).collect()
     }
 }

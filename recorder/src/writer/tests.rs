@@ -17,7 +17,8 @@ use crate::options::{HookKind, Mode, Options};
 use crate::recording::Recording;
 use crate::session::{self, Interpreter};
 
-const HELPERS: Helpers = Helpers { attach: |_, _| false, name: || Some(b"named".to_vec()) };
+const HELPERS: Helpers =
+    Helpers { attach: |_, _| false, name: || Some(b"named".to_vec()), fibers: |_, _| true };
 
 struct Fixture {
     _dir: tempfile::TempDir,

@@ -94,6 +94,7 @@ pub fn ring_wrapped() -> Vec<GoldenFile> {
         born_tick: 1_000,
         end_tick: 0,
         fiber: 0,
+        switches: 0,
         lost: 0,
         lost_cause: 0,
         name: b"MainThread".to_vec(),

@@ -94,7 +94,7 @@ fn exit(event: &Event<'_>, at: CallAt, seen: &mut bool) -> Option<CallEnd> {
 /// a frame with the same start at two keyframes was open all the time between.
 fn skip(trace: &Trace, thread: &Thread, at: CallAt, from: u64) -> u64 {
     let first = thread.blocks.partition_point(|block| block.base_tick <= from);
-    if thread.blocks.iter().any(|block| block.fiber != 0) {
+    if !thread.has_one_lane() {
         return from;
     }
     let open = |index: usize| {

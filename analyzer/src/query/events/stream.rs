@@ -157,9 +157,9 @@ impl<'t> Stream<'t> {
                 if starts_here { self.head = Some(Head::Gap(gap)) } else { self.later() }
             }
             Some(Piece::Block { block, follows }) => {
-                let carried = self.carried && follows && self.lanes.agree(&block);
+                let carried = self.carried && follows && block.follows(&self.lanes);
                 if !carried {
-                    self.lanes = Lanes::from_keyframe(&block);
+                    self.lanes = block.lanes();
                 }
                 self.carried = true;
                 self.at = Cursor {

@@ -100,11 +100,11 @@ impl OpenTable {
     }
 }
 
-/// One lane's account. Its clock stands still while another lane runs.
+/// One lane's account. A lane that waits is as a thread that does: what it has open stays open.
 #[derive(Debug)]
 struct Account {
-    /// How long the lane has run.
-    ran: u64,
+    /// Up to when its time is counted.
+    now: u64,
     /// The innermost function, if a frame is open.
     top: Option<SymbolId>,
     open: OpenTable,
@@ -112,7 +112,7 @@ struct Account {
 
 impl Account {
     fn of_fiber(fiber: u32) -> Self {
-        Self { ran: 0, top: None, open: OpenTable::of_fiber(fiber) }
+        Self { now: 0, top: None, open: OpenTable::of_fiber(fiber) }
     }
 }
 
@@ -127,8 +127,6 @@ pub struct Ledger {
     /// The running lane's fiber, once there is one, and its account.
     current: Option<u32>,
     running: Account,
-    /// Up to where the running lane's time has been counted.
-    last: u64,
 }
 
 impl Ledger {
@@ -140,14 +138,12 @@ impl Ledger {
             parked: HashMap::new(),
             current: None,
             running: Account::of_fiber(0),
-            last: 0,
         }
     }
 
     /// Counts what is open up to `end`.
     pub fn finish(&mut self, end: u64) {
-        self.advance(end);
-        self.close_all();
+        self.close_all(end);
     }
 
     #[inline]
@@ -162,12 +158,11 @@ impl Ledger {
     /// Counts the running lane's time up to `tick`.
     #[inline]
     fn advance(&mut self, tick: u64) {
-        if self.current.is_none() || tick <= self.last {
+        if tick <= self.running.now {
             return;
         }
-        let spent = tick - self.last;
-        self.last = tick;
-        self.running.ran += spent;
+        let spent = tick - self.running.now;
+        self.running.now = tick;
         if let Some(top) = self.running.top {
             self.figures(top).self_ticks += spent;
         }
@@ -175,10 +170,10 @@ impl Ledger {
 
     #[inline]
     fn enter(&mut self, id: SymbolId) {
-        let ran = self.running.ran;
+        let now = self.running.now;
         let open = self.running.open.slot(id);
         if open.count == 0 {
-            open.since = ran;
+            open.since = now;
         }
         open.count += 1;
         self.figures(id).seen = true;
@@ -186,23 +181,23 @@ impl Ledger {
 
     #[inline]
     fn leave(&mut self, id: SymbolId) {
-        let ran = self.running.ran;
+        let now = self.running.now;
         let open = self.running.open.slot(id);
         if open.count == 0 {
             return;
         }
         open.count -= 1;
         if open.count == 0 {
-            let spent = ran - open.since;
+            let spent = now - open.since;
             self.figures(id).total_ticks += spent;
         }
     }
 
     /// Ends what is open on the running lane, and counts its time so far.
     fn close_running(&mut self) {
-        let ran = self.running.ran;
+        let now = self.running.now;
         for (id, open) in self.running.open.drain() {
-            self.figures(id).total_ticks += ran - open.since;
+            self.figures(id).total_ticks += now - open.since;
         }
         self.running.top = None;
     }
@@ -229,10 +224,11 @@ impl Ledger {
         self.current = fiber;
     }
 
-    fn close_all(&mut self) {
+    fn close_all(&mut self, tick: u64) {
         self.turn_to(None);
         for (_, account) in std::mem::take(&mut self.parked) {
             self.running = account;
+            self.advance(tick);
             self.close_running();
         }
         self.running = Account::of_fiber(0);
@@ -241,18 +237,17 @@ impl Ledger {
 
 impl Visitor for Ledger {
     fn begin(&mut self, lane: &Lane, tick: u64) {
-        self.advance(tick);
         let before = self.current;
         self.turn_to(Some(lane.fiber));
+        self.advance(tick);
         self.close_running();
         self.open_all(&lane.stack);
         self.turn_to(before);
     }
 
     fn switched(&mut self, lane: &Lane, tick: u64) {
-        self.advance(tick);
         self.turn_to(Some(lane.fiber));
-        self.last = tick;
+        self.advance(tick);
     }
 
     #[inline]
@@ -287,7 +282,6 @@ impl Visitor for Ledger {
     }
 
     fn gap(&mut self, gap: &Gap) {
-        self.advance(self.range.clamp(gap.from_tick));
-        self.close_all();
+        self.close_all(self.range.clamp(gap.from_tick));
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use rtrace_format::fiber::{self, FiberStack};
 use rtrace_format::ring::{self, RingHeader};
 use rtrace_format::segment::{self, Segment, field};
 
@@ -211,6 +212,32 @@ impl Ring {
             }
         }
         Ok(copied)
+    }
+
+    /// The stacks of all fibers but the thread's own, as they are in the file.
+    ///
+    /// # Errors
+    ///
+    /// The file can no longer be read.
+    pub fn fibers(&self) -> Result<Vec<FiberStack>> {
+        let mut found = Vec::new();
+        let mut behind = ring::HEADER_LEN as u64;
+        for extent in self.header.extents.iter().filter(|e| e.kind == ring::FIBERS) {
+            // Extents are added at the file's end. One that overlaps another is damage,
+            // and would have the same bytes read many times.
+            if extent.offset < behind {
+                continue;
+            }
+            let len = extent.len(0).min(self.len.saturating_sub(extent.offset));
+            behind = extent.offset + len;
+            let mut bytes = vec![0; len as usize];
+            let got = read::read_at(&self.file, &self.path, &mut bytes, extent.offset)?;
+            found.extend(fiber::parse_extent(&bytes[..got]));
+        }
+        // While a fiber moves into a larger block it has two, which say the same.
+        found.sort_by_key(|stack| stack.fiber);
+        found.dedup_by_key(|stack| stack.fiber);
+        Ok(found)
     }
 
     /// The first `count` frames of the shadow stack, as many as are there.

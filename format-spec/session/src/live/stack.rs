@@ -4,7 +4,8 @@
 //! its keyframe left out is filled in from the shadow stack, where the two
 //! agree; where no segment can be read, the shadow stack alone holds.
 
-use rtrace_format::{Frame, Keyframe, Long, Rows, Segment, Stack};
+use rtrace_format::fiber::FiberStack;
+use rtrace_format::{Frame, Keyframe, Lane, Lanes, Rows, Segment, Stack};
 
 use crate::error::Result;
 use crate::live::ring::{Ring, Taken};
@@ -17,8 +18,10 @@ const TRIES: usize = 4;
 pub struct StackNow {
     /// The fiber that runs.
     pub fiber: u32,
-    /// The frames, with the ids of the symbols file; some may be known by number only.
+    /// Its frames, with the ids of the symbols file; some may be known by number only.
     pub stack: Stack,
+    /// The frames of the fibers that wait, of those that have any open; 0 is the thread's own.
+    pub waiting: Vec<(u32, Stack)>,
     /// The tick of the thread's last record; 0 where no segment could be read.
     pub tick: u64,
 }
@@ -34,14 +37,15 @@ impl Ring {
         let mut now = StackNow::default();
         for _ in 0..TRIES {
             self.refresh()?;
+            let switches = self.header().switches;
             let Some(segment) = self.newest(&mut buf)? else { continue };
             now = replay(&segment);
-            let depth = now.stack.depth();
-            if now.stack.hidden() == 0 {
-                return Ok(now);
-            }
-            let shadow = self.shadow(depth as usize)?;
-            if fill(&mut now.stack, &shadow) {
+            let known = self.known_stacks()?;
+            self.refresh()?;
+            // Stacks that wait hold still while nobody switches.
+            let is_still = self.header().switches == switches;
+            let filled = arrange(&mut now, known);
+            if is_still && filled {
                 return Ok(now);
             }
         }
@@ -62,30 +66,63 @@ impl Ring {
         Ok(None)
     }
 
-    fn stack_without_records(&self) -> Result<StackNow> {
+    /// Every lane's stack beside the records: the shadow stack's, all of it that may be
+    /// in use, and those of the fibers. The depth is what the file says.
+    pub(crate) fn known_stacks(&self) -> Result<Vec<FiberStack>> {
         let depth = u32::try_from(self.header().depth).unwrap_or(u32::MAX);
         let frames = self.shadow(depth as usize)?;
-        let outer = frames.len() as u32;
-        let stack = Stack::from_keyframe(&Keyframe { depth, outer, frames });
-        Ok(StackNow { fiber: self.header().fiber, stack, tick: 0 })
+        let mut known = vec![FiberStack { fiber: 0, depth, frames }];
+        known.extend(self.fibers()?);
+        Ok(known)
+    }
+
+    fn stack_without_records(&self) -> Result<StackNow> {
+        let mut now = StackNow { fiber: self.header().fiber, ..StackNow::default() };
+        for known in self.known_stacks()? {
+            let fiber = known.fiber;
+            let stack = whole(known);
+            if fiber == now.fiber {
+                now.stack = stack;
+            } else if stack.depth() > 0 {
+                now.waiting.push((fiber, stack));
+            }
+        }
+        Ok(now)
     }
 }
 
-/// The stack at the end of a segment.
-fn replay(segment: &Segment) -> StackNow {
-    let mut fiber = segment.fiber;
-    let mut stack = Stack::from_keyframe(&segment.keyframe);
-    for record in &segment.rows {
-        if record.payload.is_empty() {
-            stack.apply(record.word, record.tick);
-        } else if let Long::Switch { fiber: to, depth, frames } =
-            Long::parse(record.word, record.payload)
-        {
-            fiber = to;
-            stack = Stack::from_keyframe(&Keyframe { depth, outer: 0, frames });
+/// A stack as deep as the file says.
+fn whole(known: FiberStack) -> Stack {
+    let mut frames = known.frames;
+    frames.truncate(known.depth as usize);
+    let outer = frames.len() as u32;
+    Stack::from_keyframe(&Keyframe { depth: known.depth, outer, frames })
+}
+
+/// Puts what the records say of the running lane together with what the file holds of all
+/// of them. False if the two are of different moments.
+pub(crate) fn arrange(now: &mut StackNow, known: Vec<FiberStack>) -> bool {
+    let mut filled = now.stack.hidden() == 0;
+    now.waiting.clear();
+    for known in known {
+        if known.fiber == now.fiber {
+            let depth = (now.stack.depth() as usize).min(known.frames.len());
+            filled |= fill(&mut now.stack, &known.frames[..depth]);
+        } else if known.depth > 0 {
+            now.waiting.push((known.fiber, whole(known)));
         }
     }
-    StackNow { fiber, stack, tick: end_tick(&segment.rows) }
+    filled
+}
+
+/// The running lane at the end of a segment.
+fn replay(segment: &Segment) -> StackNow {
+    let mut lanes = Lanes::running(segment.fiber, Stack::from_keyframe(&segment.keyframe));
+    for record in &segment.rows {
+        lanes.apply(&record);
+    }
+    let Lane { fiber, stack } = lanes.current().clone();
+    StackNow { fiber, stack, waiting: Vec::new(), tick: end_tick(&segment.rows) }
 }
 
 /// The tick of the last record, 1 at least, so that 0 stays "none".

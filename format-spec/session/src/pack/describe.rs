@@ -1,9 +1,10 @@
 //! What `PROC` and `THRD` chunks say.
 
+use rtrace_format::fiber;
 use rtrace_format::ring::{self, RingHeader};
 use rtrace_format::{Frame, Keyframe, Meta, Stack, Value};
 
-use crate::live::{End, Process};
+use crate::live::{End, Process, StackNow};
 
 /// The deepest stack that a `THRD` chunk carries; of a deeper one the records'
 /// own keyframes have to do.
@@ -32,10 +33,13 @@ pub(crate) fn process(process: &Process) -> Meta {
     meta
 }
 
-/// The metadata of a `THRD` chunk; `stack` is what the thread has open at its
+/// The most frames of fibers that a `THRD` chunk carries together.
+const FIBER_FRAMES_MAX: usize = 1 << 18;
+
+/// The metadata of a `THRD` chunk; `stacks` are what the thread has open at its
 /// end, with the ids of `trace.bin`, and none while it runs; `lost` are events
 /// missing behind its last record, and the number of the cause.
-pub(crate) fn thread(header: &RingHeader, stack: Option<&Stack>, lost: (u64, u32)) -> Meta {
+pub(crate) fn thread(header: &RingHeader, stacks: Option<&StackNow>, lost: (u64, u32)) -> Meta {
     let mut meta = Meta::default();
     meta.set("process", Value::U64(header.process.into()));
     meta.set("tid", Value::U64(header.tid.into()));
@@ -44,7 +48,7 @@ pub(crate) fn thread(header: &RingHeader, stack: Option<&Stack>, lost: (u64, u32
     if header.state == ring::ENDED {
         meta.set("end_tick", Value::U64(header.end_tick));
     }
-    let Some(stack) = stack else { return meta };
+    let Some(StackNow { fiber, stack, waiting, .. }) = stacks else { return meta };
     let lost_at_end = header.lost.saturating_add(lost.0);
     if lost_at_end > 0 {
         let cause = if header.lost > 0 { header.lost_cause } else { lost.1 };
@@ -53,6 +57,19 @@ pub(crate) fn thread(header: &RingHeader, stack: Option<&Stack>, lost: (u64, u32
     }
     if (1..=STACK_MAX).contains(&stack.depth()) {
         meta.set("stack", Value::Text(encode_stack(stack)));
+    }
+    if *fiber != 0 {
+        meta.set("fiber", Value::U64((*fiber).into()));
+    }
+    let mut left = FIBER_FRAMES_MAX;
+    let carried = waiting.iter().map_while(|(fiber, stack)| {
+        let keyframe = stack.keyframe(usize::MAX, usize::MAX);
+        left = left.checked_sub(keyframe.frames.len().max(1))?;
+        (stack.inner().is_empty()).then_some((*fiber, keyframe))
+    });
+    let carried: Vec<_> = carried.collect();
+    if !carried.is_empty() {
+        meta.set("fibers", Value::Text(fiber::encode_list(&carried)));
     }
     meta
 }
@@ -66,6 +83,12 @@ pub(crate) fn replacing(before: Option<&Meta>, meta: &Meta) -> Meta {
     };
     if stale("stack", &meta) {
         meta.set("stack", Value::Text(encode_stack(&Stack::default())));
+    }
+    if stale("fiber", &meta) {
+        meta.set("fiber", Value::U64(0));
+    }
+    if stale("fibers", &meta) {
+        meta.set("fibers", Value::Text(fiber::encode_list(&[])));
     }
     if stale("lost_at_end", &meta) {
         meta.set("lost_at_end", Value::U64(0));

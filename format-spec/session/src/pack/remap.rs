@@ -57,15 +57,14 @@ pub(crate) fn payload(word: Word, words: &[u64], symbols: &mut Symbols, out: &mu
     }
 }
 
-/// The fiber that a record switches to, and its frames, ids as they are.
-pub(crate) fn switch(word: Word, payload: &[u64]) -> Option<(u32, Keyframe)> {
+/// The fiber that a record switches to, and its depth.
+#[inline]
+pub(crate) fn switch(word: Word, payload: &[u64]) -> Option<(u32, u32)> {
     if word.kind() != Some(Kind::Long) || word.subkind() != Subkind::SWITCH {
         return None;
     }
     match Long::parse(word, payload) {
-        Long::Switch { fiber, depth, frames } => {
-            Some((fiber, Keyframe { depth, outer: 0, frames }))
-        }
+        Long::Switch { fiber, depth, .. } => Some((fiber, depth)),
         _ => None,
     }
 }
@@ -76,10 +75,5 @@ impl Symbols {
         let frames = keyframe.frames.iter();
         let frames = frames.map(|frame| frame.with_id(self.map(frame.id()))).collect();
         Keyframe { frames, ..*keyframe }
-    }
-
-    /// A switch with the ids of `trace.bin`.
-    pub(crate) fn switch(&mut self, (fiber, keyframe): (u32, Keyframe)) -> (u32, Keyframe) {
-        (fiber, self.keyframe(&keyframe))
     }
 }

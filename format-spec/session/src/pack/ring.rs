@@ -1,10 +1,10 @@
 //! From a ring to its thread's chunks, at the thread's end or for a snapshot.
 
 use rtrace_format::ring::RingHeader;
-use rtrace_format::{Cause, Segment, Stack};
+use rtrace_format::{Cause, Lane, Segment, Stack};
 
 use crate::error::Result;
-use crate::live::{Ring, Taken, fill};
+use crate::live::{Ring, StackNow, Taken, arrange};
 use crate::pack::describe;
 use crate::pack::packer::Packer;
 
@@ -101,11 +101,11 @@ pub(crate) fn gap_cause(is_full: bool, damaged: bool) -> Cause {
 ///
 /// The ring can no longer be read, or the trace not be written.
 pub(crate) fn close(packer: &mut Packer, ring: &mut Ring) -> Result<()> {
+    packer.flush(ring.header().serial)?;
+    let now = final_stacks(packer, ring)?;
     let header = ring.header().clone();
-    packer.flush(header.serial)?;
-    let stack = final_stack(packer, ring)?;
     let lost = packer.thread(header.serial)?.lost_at_end();
-    packer.thread_meta(header.serial, &describe::thread(&header, Some(&stack), lost))
+    packer.thread_meta(header.serial, &describe::thread(&header, Some(&now), lost))
 }
 
 /// Announces a thread that goes on.
@@ -117,23 +117,26 @@ pub(crate) fn announce(packer: &mut Packer, header: &RingHeader) -> Result<()> {
     packer.thread_meta(header.serial, &describe::thread(header, None, (0, 0)))
 }
 
-/// The stack behind the last record in the trace, what its keyframes left out
-/// taken from the shadow stack.
-fn final_stack(packer: &mut Packer, ring: &mut Ring) -> Result<Stack> {
+/// The stacks behind the last record in the trace, what its keyframes left out and what
+/// waits taken from the ring.
+fn final_stacks(packer: &mut Packer, ring: &mut Ring) -> Result<StackNow> {
     let serial = ring.header().serial;
     let thread = packer.thread(serial)?;
     if thread.next().is_none() {
-        let now = ring.stack_now()?;
-        let known = packer.sink.symbols.keyframe(&now.stack.keyframe(usize::MAX, usize::MAX));
-        return Ok(Stack::from_keyframe(&known));
-    }
-    let mut stack = thread.stack().clone();
-    if stack.hidden() > 0 {
-        let mut shadow = ring.shadow(stack.depth() as usize)?;
-        for frame in &mut shadow {
-            *frame = frame.with_id(packer.sink.symbols.map(frame.id()));
+        let mut now = ring.stack_now()?;
+        let symbols = &mut packer.sink.symbols;
+        for stack in now.waiting.iter_mut().map(|(_, stack)| stack).chain([&mut now.stack]) {
+            let known = symbols.keyframe(&stack.keyframe(usize::MAX, usize::MAX));
+            *stack = Stack::from_keyframe(&known);
         }
-        fill(&mut stack, &shadow);
+        return Ok(now);
     }
-    Ok(stack)
+    let Lane { fiber, stack } = thread.lanes().current().clone();
+    let mut now = StackNow { fiber, stack, ..StackNow::default() };
+    let mut known = ring.known_stacks()?;
+    for frame in known.iter_mut().flat_map(|stack| &mut stack.frames) {
+        *frame = frame.with_id(packer.sink.symbols.map(frame.id()));
+    }
+    arrange(&mut now, known);
+    Ok(now)
 }

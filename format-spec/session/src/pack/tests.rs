@@ -318,6 +318,8 @@ fn fibers_have_stacks_of_their_own() {
     let trace = Trace::read(&world.trace);
     assert_same(&trace.of(0), &pen.written);
     assert_eq!(trace.stack(0).len(), pen.stack.len());
+    assert!(trace.chunks.len() < 4, "switches do not end chunks");
+    assert_eq!(trace.threads[&0].get_u64("fiber").unwrap_or(0), u64::from(pen.fiber));
 }
 
 #[test]

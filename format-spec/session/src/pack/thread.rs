@@ -7,14 +7,13 @@
 //! Record numbers decide what is new: a segment read twice, or partly before,
 //! adds only what was not there; a gap begins a new chunk.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use rtrace_format::chunk::tag;
 use rtrace_format::events::{EventHeader, WORDS_MAX};
 use rtrace_format::index::IndexEntry;
 use rtrace_format::rows::ticks_of;
-use rtrace_format::{Cause, Keyframe, Kind, Rows, Segment, Stack, Word};
+use rtrace_format::{Cause, Kind, Lanes, Rows, Segment, Stack, Summary, Word};
 
 use crate::error::{Error, Result};
 use crate::pack::Sink;
@@ -24,9 +23,6 @@ use crate::pack::taken::{Taken, unnumbered_behind};
 
 /// A chunk is written when the next segment would take it above this.
 pub(crate) const CHUNK_ROWS: usize = 1 << 16;
-
-/// Fibers whose stacks are kept while another one runs.
-const FIBERS_MAX: usize = 4096;
 
 /// The packer of one thread.
 #[derive(Debug)]
@@ -40,17 +36,18 @@ pub(crate) struct ThreadPacker {
     taken: Taken,
     /// Every lap up to this one is in the trace, and not only gathered.
     written: u64,
-    /// The stack before the gathered rows, with the ids of `trace.bin`.
-    stack: Stack,
-    fiber: u32,
-    /// Stacks of fibers that do not run now.
-    fibers: BTreeMap<u32, Stack>,
+    /// The stacks before the gathered rows, with the ids of `trace.bin`.
+    lanes: Lanes,
     /// Rows of the chunk to come.
     rows: Rows,
     /// The tick of the last gathered row.
     end_tick: u64,
-    /// By how much the gathered rows move the depth, if no exit needs repair.
+    /// The fiber that runs behind the gathered rows.
+    fiber: u32,
+    /// How deep it is then, if no exit needs repair.
     depth: i64,
+    /// Another fiber began to run in the gathered rows.
+    switched: bool,
     cpu_ns: u64,
     lost_before: u64,
     lost_cause: u32,
@@ -68,12 +65,12 @@ impl ThreadPacker {
             lap: 0,
             taken: Taken::NOTHING,
             written: 0,
-            stack: Stack::default(),
-            fiber: 0,
-            fibers: BTreeMap::new(),
+            lanes: Lanes::default(),
             rows: Rows::default(),
             end_tick: 0,
+            fiber: 0,
             depth: 0,
+            switched: false,
             cpu_ns: 0,
             lost_before: 0,
             lost_cause: 0,
@@ -87,16 +84,12 @@ impl ThreadPacker {
         self.next = Some(header.end_record());
         self.lap = header.lap;
         self.taken = Taken::Numbers { behind: unnumbered_behind(rows) };
-        self.stack = Stack::from_keyframe(&header.keyframe);
-        self.fiber = header.fiber;
+        self.lanes.restart(header.fiber, Stack::from_keyframe(&header.keyframe));
         for record in rows {
-            if let Some(switch) = remap::switch(record.word, record.payload) {
-                self.switch(switch);
-            } else {
-                self.stack.apply(record.word, record.tick);
-            }
+            self.lanes.apply(&record);
         }
         self.end_tick = header.end_tick;
+        self.stand();
     }
 
     /// Counts what stands before a chunk of unnumbered records alone, in the
@@ -132,9 +125,9 @@ impl ThreadPacker {
         (self.missing.saturating_add(self.lost_before), self.lost_cause)
     }
 
-    /// The fiber that ran last and its stack, once everything is [flushed](Self::flush).
-    pub(crate) fn stack(&self) -> &Stack {
-        &self.stack
+    /// The thread's stacks, once everything is [flushed](Self::flush).
+    pub(crate) fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
     /// Takes a segment. `gap` is the cause to give for record numbers that are missing before it.
@@ -184,7 +177,7 @@ impl ThreadPacker {
             && segment.lost_before == 0
             && segment.fiber == self.fiber
             && segment.rows.base_tick >= self.end_tick
-            && i64::from(segment.keyframe.depth) == i64::from(self.stack.depth()) + self.depth
+            && i64::from(segment.keyframe.depth) == self.depth
     }
 
     /// Begins anew from a segment's own keyframe.
@@ -204,25 +197,24 @@ impl ThreadPacker {
             self.missing += missing;
         }
         let known = sink.symbols.keyframe(&segment.keyframe);
-        let same_lane = self.fiber == segment.fiber && missing == 0;
-        self.fiber = segment.fiber;
         let mut stack = Stack::from_keyframe(&known);
-        if same_lane {
+        if self.lanes.current().fiber == segment.fiber && missing == 0 {
             // No record is missing, so frames that the keyframe cannot hold may be known.
-            fill_from(&mut stack, &self.stack);
+            fill_from(&mut stack, &self.lanes.current().stack);
+            *self.lanes.stack_mut() = stack;
         } else {
-            self.fibers.clear();
+            self.lanes.restart(segment.fiber, stack);
         }
-        self.stack = stack;
+        self.stand();
     }
 
     /// At the start of a chunk: the running stack against the segment's keyframe.
     fn agree(&mut self, segment: &Segment, sink: &mut Sink) {
         let known = sink.symbols.keyframe(&segment.keyframe);
-        if !agree(&self.stack, &known) {
+        if !agree(&self.lanes.current().stack, &known) {
             let mut stack = Stack::from_keyframe(&known);
-            fill_from(&mut stack, &self.stack);
-            self.stack = stack;
+            fill_from(&mut stack, &self.lanes.current().stack);
+            *self.lanes.stack_mut() = stack;
         }
     }
 
@@ -230,8 +222,15 @@ impl ThreadPacker {
         self.rows.base_tick = base_tick;
         self.rows.first_record = first_record;
         self.end_tick = base_tick;
-        self.depth = 0;
         self.next = Some(first_record);
+        self.stand();
+    }
+
+    /// No row is gathered: the stacks are those of here.
+    fn stand(&mut self) {
+        self.fiber = self.lanes.current().fiber;
+        self.depth = self.lanes.current().stack.depth().into();
+        self.switched = false;
     }
 
     /// Gathers the rows of a segment from `skip` on.
@@ -260,7 +259,7 @@ impl ThreadPacker {
         // Time that passed between the last gathered record and this segment's base.
         let mut passed = tick.saturating_sub(self.end_tick);
         self.lap = segment.lap;
-        for (i, &row) in from.rows.iter().enumerate().skip(skip) {
+        for &row in &from.rows[skip..] {
             let mut word = Word(row);
             tick = tick.wrapping_add(ticks_of(word));
             if passed > 0 {
@@ -273,16 +272,6 @@ impl ThreadPacker {
                 payload = end;
             }
             self.push(word, words, sink);
-            if let Some(switch) = remap::switch(word, words) {
-                let switch = sink.symbols.switch(switch);
-                self.end_tick = tick;
-                self.taken = Taken::Rows(i + 1);
-                self.flush(sink)?;
-                // The rest of this lap is yet to come.
-                self.written = self.written.min(segment.lap - 1);
-                self.switch(switch);
-                self.begin(tick, self.next.unwrap_or(0));
-            }
         }
         if skip < from.rows.len() {
             self.end_tick = tick;
@@ -321,24 +310,12 @@ impl ThreadPacker {
         if !words.is_empty() {
             remap::payload(word, words, &mut sink.symbols, &mut self.rows.payload);
         }
+        if let Some((fiber, depth)) = remap::switch(word, words) {
+            (self.fiber, self.depth, self.switched) = (fiber, depth.into(), true);
+        }
         if word.is_numbered() {
             self.next = self.next.map(|next| next.wrapping_add(1));
         }
-    }
-
-    /// Another fiber runs now.
-    fn switch(&mut self, (fiber, keyframe): (u32, Keyframe)) {
-        let left = std::mem::take(&mut self.stack);
-        if self.fibers.len() < FIBERS_MAX {
-            self.fibers.insert(self.fiber, left);
-        }
-        self.fiber = fiber;
-        let mut stack = Stack::from_keyframe(&keyframe);
-        if let Some(known) = self.fibers.remove(&fiber) {
-            fill_from(&mut stack, &known);
-        }
-        self.stack = stack;
-        self.depth = 0;
     }
 
     /// Writes the gathered rows as a chunk. After an error they are still there.
@@ -348,16 +325,20 @@ impl ThreadPacker {
             self.written = self.lap;
             return Ok(());
         }
-        let keyframe = chunk_keyframe(&self.stack);
+        let keyframe = chunk_keyframe(&self.lanes.current().stack);
+        // A summary is of one lane: where there are more, readers replay.
+        let one_lane = self.lanes.is_one() && !self.switched;
         let mut stack = Stack::from_keyframe(&keyframe);
-        sink.builder.grow(sink.symbols.end());
-        let summary = sink.builder.summarize(&self.rows, &mut stack);
+        let summary = one_lane.then(|| {
+            sink.builder.grow(sink.symbols.end());
+            sink.builder.summarize(&self.rows, &mut stack)
+        });
         let header = EventHeader {
             serial: self.serial,
             cpu_ns: self.cpu_ns,
             lost_before: self.lost_before,
             lost_cause: self.lost_cause,
-            fiber: self.fiber,
+            fiber: self.lanes.current().fiber,
             lap: self.lap,
             keyframe,
             ..EventHeader::default()
@@ -365,7 +346,7 @@ impl ThreadPacker {
         let path = sink.writer.path();
         let payload = sink
             .encoder
-            .encode(&header, &self.rows, &summary.encode())
+            .encode(&header, &self.rows, &summary.as_ref().map_or(Vec::new(), Summary::encode))
             .map_err(|e| Error::format(path, e))?;
         sink.symbols.write(&mut sink.writer)?;
         let entry = IndexEntry {
@@ -374,22 +355,24 @@ impl ThreadPacker {
             base_tick: self.rows.base_tick,
             end_tick: self.rows.end_tick(),
             records: self.rows.numbered() as u32,
-            max_depth: summary.max_depth,
+            max_depth: summary.map_or(0, |summary| summary.max_depth),
             ..IndexEntry::default()
         };
         sink.writer.chunk(tag::EVENTS, &payload, entry)?;
-        if header.keyframe.frames.len() < self.stack.outer().len() + self.stack.inner().len() {
-            // The chunk's keyframe was cut; the running stack knows the rest.
-            for record in &self.rows {
-                self.stack.apply(record.word, record.tick);
-            }
+        let before = &self.lanes.current().stack;
+        let cut = header.keyframe.frames.len() < before.outer().len() + before.inner().len();
+        if one_lane && !cut {
+            *self.lanes.stack_mut() = stack;
         } else {
-            self.stack = stack;
+            // The keyframe is not all that is known.
+            for record in &self.rows {
+                self.lanes.apply(&record);
+            }
         }
         self.written = self.lap;
         self.rows.rows.clear();
         self.rows.payload.clear();
-        self.depth = 0;
+        self.stand();
         self.lost_before = 0;
         self.lost_cause = 0;
         self.missing = 0;
