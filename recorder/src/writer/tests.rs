@@ -357,3 +357,128 @@ fn a_writer_without_a_ring_drops_and_does_not_fail() {
     writer.end();
     assert_eq!(writer.depth(), 0);
 }
+
+/// Every lane as a reader finds it: by the records the running one, by the file the rest.
+fn lanes(fixture: &Fixture) -> (u32, Vec<(u32, Vec<u32>)>) {
+    let path = rtrace_session::create::ring_path(&fixture.recording.dir, 0);
+    let now = rtrace_session::live::Ring::open(&path).unwrap().stack_now().unwrap();
+    let ids = |stack: &Stack| {
+        assert_eq!(stack.hidden(), 0, "every frame is known");
+        stack.outer().iter().map(Frame::id).collect::<Vec<_>>()
+    };
+    let mut all: Vec<_> = now.waiting.iter().map(|(fiber, stack)| (*fiber, ids(stack))).collect();
+    all.push((now.fiber, ids(&now.stack)));
+    all.retain(|(_, stack)| !stack.is_empty());
+    all.sort_unstable();
+    (now.fiber, all)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn every_lane_is_known_at_any_time(
+        ops in prop::collection::vec((0u32..9, 0usize..70, any::<bool>()), 1..400),
+        ring_size in prop::sample::select(vec![32u64 << 10, 16 << 20]),
+    ) {
+        let fixture = fixture(ring_size, 64 << 20, None);
+        let mut writer = writer(&fixture, &[]);
+        let mut model: std::collections::BTreeMap<u32, Vec<u32>> = Default::default();
+        let (mut current, mut next) = (0, 4);
+        for (number, (fiber, count, enter)) in ops.into_iter().enumerate() {
+            if fiber < 7 && fiber != current {
+                current = fiber;
+                // A fiber may have had frames open before it was first seen.
+                let before: Vec<Frame> = (0..count as u32 % 40).map(|id| Frame::new(id + 4, 0, 1)).collect();
+                let is_new = enter && !model.contains_key(&fiber);
+                let frames = is_new.then_some(&before[..]);
+                if is_new {
+                    model.insert(fiber, before.iter().map(Frame::id).collect());
+                }
+                writer.switch(fiber, frames);
+            }
+            let stack = model.entry(current).or_default();
+            for _ in 0..count {
+                if enter {
+                    next = 4 + (next + 1) % 100;
+                    writer.enter(Kind::Call, next);
+                    stack.push(next);
+                } else if let Some(id) = stack.pop() {
+                    writer.leave(Kind::Return, id);
+                }
+            }
+            if number % 7 == 0 {
+                let mut wanted: Vec<_> = model.clone().into_iter().collect();
+                wanted.retain(|(_, stack)| !stack.is_empty());
+                prop_assert_eq!(lanes(&fixture), (current, wanted));
+            }
+        }
+        // What the records alone leave of each lane, of a ring that still has all of them.
+        if ring_size > 1 << 20 {
+            let read = read(&fixture);
+            let mut replayed = rtrace_format::Lanes::default();
+            for record in read.segments.iter().flat_map(|segment| segment.rows.iter()) {
+                replayed.apply(&record);
+            }
+            for lane in replayed.all() {
+                prop_assert_eq!(lane.stack.depth() as usize, model[&lane.fiber].len());
+            }
+            // And each segment decodes alone, as far as depths go.
+            for segment in &read.segments {
+                let start = Stack::from_keyframe(&segment.keyframe);
+                let mut alone = rtrace_format::Lanes::running(segment.fiber, start);
+                for record in segment.rows.iter() {
+                    if let rtrace_format::Change::Step(step) = alone.apply(&record) {
+                        let ok = !matches!(step, rtrace_format::Step::Unmatched { .. });
+                        prop_assert!(ok, "{:?}", record.word);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_process_may_die_anywhere_in_a_switch() {
+    // What a switch stores, in its order: the incoming stack (here it lies still), the
+    // payload, the header word, and the fiber that readers of a live ring go by.
+    let fixture = fixture(16 << 20, 64 << 20, None);
+    let mut writer = writer(&fixture, &[]);
+    let enter = |writer: &mut Writer, ids: std::ops::Range<u32>| {
+        for id in ids {
+            writer.enter(Kind::Call, id);
+        }
+    };
+    enter(&mut writer, 4..50);
+    writer.switch(1, None);
+    enter(&mut writer, 60..130);
+    let path = rtrace_session::create::ring_path(&fixture.recording.dir, 0);
+    let before = std::fs::read(&path).unwrap();
+    writer.switch(0, None);
+    let after = std::fs::read(&path).unwrap();
+    assert_eq!(before.len(), after.len());
+    let mut words: Vec<usize> = (0..before.len())
+        .step_by(8)
+        .filter(|&at| before[at..at + 8] != after[at..at + 8])
+        .collect();
+    // The header word comes behind its payload, the fiber in the ring's header last of all.
+    words.sort_by_key(|&at| (at < 4096, std::cmp::Reverse(at)));
+    let mut state = before;
+    let lanes_of_state = |state: &[u8]| {
+        let copy = fixture.recording.dir.join("ring-99");
+        std::fs::write(&copy, state).unwrap();
+        let now = rtrace_session::live::Ring::open(&copy).unwrap().stack_now().unwrap();
+        let depth = |stack: &Stack| (stack.depth(), stack.hidden());
+        let waiting: Vec<_> = now.waiting.iter().map(|(f, stack)| (*f, depth(stack))).collect();
+        (now.fiber, depth(&now.stack), waiting)
+    };
+    let (old, new) = ((1, (70, 0), vec![(0, (46, 0))]), (0, (46, 0), vec![(1, (70, 0))]));
+    assert_eq!(lanes_of_state(&state), old);
+    for &at in &words {
+        state[at..at + 8].copy_from_slice(&after[at..at + 8]);
+        let lanes = lanes_of_state(&state);
+        assert!(lanes == old || lanes == new, "{lanes:?}");
+    }
+    assert_eq!(lanes_of_state(&state), new);
+    assert!(words.len() >= 3, "{words:?}");
+}
