@@ -65,6 +65,8 @@ pub fn join(
     startup::hold();
     hook::install(py, &recording.options).inspect_err(|_| {
         let _ = hook::remove(py, recording.options.hook);
+        // Nobody hears of it in the child; in the trace it is a process that has lost something.
+        recording.process.count_lost(1);
         finish(&recording, None);
     })
 }

@@ -24,7 +24,7 @@ const JUDGE_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a process that became another program by `exec` has to join the session again:
 /// far longer than an interpreter takes to start.
-const EXEC_MAX: Duration = Duration::from_secs(2);
+const EXEC_MAX: Duration = Duration::from_secs(5);
 
 /// A process and what has been done about it.
 struct Watched {
