@@ -449,3 +449,25 @@ def test_environment_is_only_ours(record):
         check=True,
     )
     assert set(eval(out)) - set(eval(alone.stdout)) == {"RTRACE_SESSION"}
+
+
+@pytest.mark.skipif(not MONITORING, reason="the hook profile is never refused")
+def test_a_child_whose_hook_is_refused_runs_on_and_is_counted(record):
+    record.script(
+        """\
+        import sys
+        for number in range(6):
+            if sys.monitoring.get_tool(number) is None:
+                sys.monitoring.use_tool_id(number, "other")
+        import site
+        site.main()
+        assert "rtrace" in sys.modules
+        print("on")
+        """,
+        "child.py",
+    )
+    recorded = record(launcher("-S"))
+    pid, out, err, code = eval(recorded.out)
+    assert (out, err, code) == (b"on\n", b"", 0)
+    assert pid in by_pid(recorded)
+    assert recorded.view("info")["lost_events"] == 1
