@@ -22,12 +22,16 @@ use crate::{attach, fork, hook, join, names, session, startup, thread};
 /// # Errors
 /// A recording runs already; the output is refused; there is no room.
 pub fn prepare(
+    py: Python<'_>,
     options: Options,
     interpreter: &Interpreter,
 ) -> PyResult<(Arc<Recording>, Vec<String>)> {
     if recording::current().is_some() {
         return Err(PyRuntimeError::new_err("a recording is running in this process"));
     }
+    // A hook that cannot be had is the environment's fault, as a full disk is.
+    hook::check_free(py, options.hook)
+        .map_err(|error| PyOSError::new_err(error.value(py).to_string()))?;
     // SAFETY: the GIL is held by whoever has a `PyResult` to give.
     if !unsafe { names::code::prepare() } {
         return Err(PyRuntimeError::new_err("the interpreter has no place left for our ids"));
@@ -95,6 +99,7 @@ pub fn stop(py: Python<'_>, exit_code: Option<i32>, wait: bool) -> PyResult<Stop
     let Some(recording) = recording::current() else {
         return Err(PyRuntimeError::new_err("nothing is being recorded"));
     };
+    hook::notice_taken(py, recording.options.hook);
     // A hook that cannot be removed finds no recording from here on.
     let _ = hook::remove(py, recording.options.hook);
     // SAFETY: `py` says that the GIL is held.
@@ -205,6 +210,7 @@ pub fn snapshot(py: Python<'_>, output: &Path, reason: &str) -> PyResult<PathBuf
     let Some(recording) = recording::current() else {
         return Err(PyRuntimeError::new_err("nothing is being recorded"));
     };
+    hook::notice_taken(py, recording.options.hook);
     // SAFETY: `py` says that the GIL is held.
     unsafe { attach::name_all() };
     let written = py.detach(|| rtrace_session::pack::snapshot(&recording.dir, output, reason));

@@ -62,6 +62,13 @@ unsafe extern "C" {
         function: Option<ffi::Py_tracefunc>,
         argument: *mut PyObject,
     ) -> std::ffi::c_int;
+    /// Sets the trace function of one thread; exported up to 3.12.
+    #[cfg(not(Py_3_12))]
+    pub fn _PyEval_SetTrace(
+        thread: *mut ffi::PyThreadState,
+        function: Option<ffi::Py_tracefunc>,
+        argument: *mut PyObject,
+    ) -> std::ffi::c_int;
     /// The instructions of a code object as compiled, as `bytes`; a new reference.
     pub fn PyCode_GetCode(code: *mut ffi::PyCodeObject) -> *mut PyObject;
     /// An attribute of a type by the method resolution order; borrowed, no code is run.

@@ -85,7 +85,7 @@ fn with_hook(options: Options, meta: &rtrace_format::Meta) -> Options {
     let name = meta.get_text("hook").and_then(|name| std::str::from_utf8(name).ok());
     let asked = name.and_then(|name| hook::choose(name).ok());
     let hook = asked.or_else(|| hook::choose("auto").ok()).unwrap_or(HookKind::Profile);
-    let lines = options.lines && hook::check(hook, true, false).is_ok();
-    let opcodes = options.opcodes && hook::check(hook, false, true).is_ok();
+    let lines = options.lines && hook::check(hook, false, true, false).is_ok();
+    let opcodes = options.opcodes && hook::check(hook, false, false, true).is_ok();
     Options { hook, lines, opcodes, ..options }
 }

@@ -33,17 +33,20 @@ pub enum HookKind {
     Monitoring,
     /// `PyEval_SetProfile`.
     Profile,
+    /// `PyEval_SetTrace`.
+    Trace,
 }
 
 impl HookKind {
     /// Every hook.
-    pub const ALL: [HookKind; 2] = [HookKind::Monitoring, HookKind::Profile];
+    pub const ALL: [HookKind; 3] = [HookKind::Monitoring, HookKind::Profile, HookKind::Trace];
 
     /// The name on the command line and in the metadata.
     pub fn name(self) -> &'static str {
         match self {
             HookKind::Monitoring => "monitoring",
             HookKind::Profile => "profile",
+            HookKind::Trace => "trace",
         }
     }
 }
@@ -59,7 +62,7 @@ pub struct Options {
     pub hook: HookKind,
     /// Whether calls of C functions are recorded.
     pub c_calls: bool,
-    /// Whether lines are recorded.
+    /// Whether lines are recorded; the hook `trace` always does.
     pub lines: bool,
     /// Whether instructions are recorded.
     pub opcodes: bool,

@@ -9,7 +9,8 @@ use pyo3::types::{PyBytes, PyDict};
 use rtrace_format::record::Subkind;
 
 use crate::filter::Filter;
-use crate::options::{Mode, Options};
+use crate::hook::slot::Slot;
+use crate::options::{HookKind, Mode, Options};
 use crate::session::Interpreter;
 use crate::{control, hook, names, recording};
 
@@ -31,7 +32,7 @@ mod _core {
     /// Begins a recording; gives what is other than asked for, in one line each.
     #[pyfunction]
     fn _start(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Vec<String>> {
-        let (recording, notes) = control::prepare(parse(options)?, &interpreter(py))?;
+        let (recording, notes) = control::prepare(py, parse(options)?, &interpreter(py))?;
         // A hook that cannot be had is the environment's fault, as a full disk is.
         control::install(py, &recording)
             .map_err(|error| PyOSError::new_err(error.value(py).to_string()))?;
@@ -41,7 +42,7 @@ mod _core {
     /// Begins a recording of a program, as `_start`: events come from `_run` on.
     #[pyfunction]
     fn _prepare(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Vec<String>> {
-        Ok(control::prepare(parse(options)?, &interpreter(py))?.1)
+        Ok(control::prepare(py, parse(options)?, &interpreter(py))?.1)
     }
 
     /// Runs a code object as the program, recorded if a recording was prepared.
@@ -113,8 +114,8 @@ mod _core {
     /// What is wrong with this combination of hook and options; `None` if nothing is.
     #[pyfunction]
     fn _check_hook(name: &str, c_calls: bool, lines: bool, opcodes: bool) -> Option<String> {
-        let _ = c_calls;
-        let checked = hook::choose(name).and_then(|hook| hook::check(hook, lines, opcodes));
+        let chosen = hook::choose(name);
+        let checked = chosen.and_then(|hook| hook::check(hook, c_calls, lines, opcodes));
         checked.err()
     }
 
@@ -145,7 +146,13 @@ mod _core {
     /// What `threading` calls with a new thread's first event under the hook `profile`.
     #[pyfunction]
     fn _profile_new_thread(frame: &Bound<'_, PyAny>, event: &str, argument: &Bound<'_, PyAny>) {
-        hook::profile::new_thread(frame, event, argument);
+        hook::new_threads::first_event(Slot::Profile, frame, event, argument);
+    }
+
+    /// The same under the hook `trace`.
+    #[pyfunction]
+    fn _trace_new_thread(frame: &Bound<'_, PyAny>, event: &str, argument: &Bound<'_, PyAny>) {
+        hook::new_threads::first_event(Slot::Trace, frame, event, argument);
     }
 }
 
@@ -204,8 +211,8 @@ fn parse(options: &Bound<'_, PyDict>) -> PyResult<Options> {
     };
     let hook: String = get("hook")?.map_or(Ok("auto".into()), |value| value.extract())?;
     let hook = hook::choose(&hook).map_err(PyValueError::new_err)?;
-    let (lines, opcodes) = (flag("lines")?, flag("opcodes")?);
-    hook::check(hook, lines, opcodes).map_err(PyValueError::new_err)?;
+    let (c_calls, lines, opcodes) = (flag("c_calls")?, flag("lines")?, flag("opcodes")?);
+    hook::check(hook, c_calls, lines, opcodes).map_err(PyValueError::new_err)?;
     let mode: String = get("mode")?.map_or(Ok("flight".into()), |value| value.extract())?;
     let mode = match mode.as_str() {
         "flight" => Mode::Flight,
@@ -217,8 +224,8 @@ fn parse(options: &Bound<'_, PyDict>) -> PyResult<Options> {
         output: path("output")?.unwrap_or_else(|| PathBuf::from("trace.bin")),
         mode,
         hook,
-        c_calls: flag("c_calls")?,
-        lines,
+        c_calls,
+        lines: lines || hook == HookKind::Trace,
         opcodes,
         ring_size: number("ring_size")?.unwrap_or(default_ring),
         max_memory: number("max_memory")?,

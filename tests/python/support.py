@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = sys.version_info >= (3, 12)
 HOOKS = ["monitoring", "profile"] if MONITORING else ["profile"]
+ALL_HOOKS = [*HOOKS, "trace"]
 DEFAULT_HOOK = HOOKS[0]
 
 

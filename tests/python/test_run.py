@@ -164,6 +164,7 @@ def test_a_missing_module_is_said(record):
         ("--ring-size", "many"),
         ("--no-such-option",),
         ("--hook", "profile", "--lines"),
+        ("--hook", "trace", "--c-calls"),
     ],
 )
 def test_wrong_usage_is_status_2(record, flags):

@@ -136,8 +136,13 @@ fn losses(info: &Info) -> String {
     if causes.is_empty() {
         return grouped(info.lost_events);
     }
-    let causes: Vec<String> =
-        causes.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
+    let causes: Vec<String> = causes
+        .iter()
+        .map(|(name, count)| match count {
+            0 => format!("{name}: nobody knows how many"),
+            _ => format!("{name} {}", grouped(*count)),
+        })
+        .collect();
     format!("{} ({})", grouped(info.lost_events), causes.join(", "))
 }
 

@@ -12,18 +12,22 @@
 
 use std::ffi::c_int;
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use pyo3::prelude::*;
-use pyo3::types::PyAnyMethods;
-use rtrace_format::record::{ID_MASK, Subkind};
-use rtrace_format::{Kind, Word, long};
+use pyo3::types::{PyAnyMethods, PyString};
+use rtrace_format::record::ID_MASK;
+use rtrace_format::{Kind, Word};
 
+use super::raised;
 use crate::attach;
-use crate::names::{SKIP, callable, code, exception};
+use crate::names::{SKIP, callable, code};
 use crate::options::Options;
+use crate::recording::lock;
+use crate::writer::Writer;
 
 /// A callable: what the interpreter calls, and nothing else.
 #[repr(C)]
@@ -51,8 +55,15 @@ const EVENTS: [&str; 12] = [
     "INSTRUCTION",
 ];
 
-/// The tool id that is ours while installed, else -1.
-static TOOL: AtomicI32 = AtomicI32::new(-1);
+/// What we hold of `sys.monitoring`.
+struct Tool {
+    id: i32,
+    /// The events that are asked for, as the interpreter gives them back.
+    mask: i64,
+    name: Py<PyAny>,
+}
+
+static TOOL: Mutex<Option<Tool>> = Mutex::new(None);
 static DISABLE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 
 #[inline(always)]
@@ -84,148 +95,124 @@ unsafe fn argument(args: *const *mut PyObject, index: usize) -> *mut PyObject {
     unsafe { *args.add(index) }
 }
 
-/// Defines the callback of an event that enters or leaves a Python frame.
-macro_rules! frame_callback {
-    ($name:ident, $method:ident, $kind:expr, $skipped:expr) => {
+/// Defines callbacks: what each does with the arguments that the interpreter gives it.
+macro_rules! callbacks {
+    ($($name:ident: $body:expr;)*) => {$(
         unsafe extern "C" fn $name(
             _callable: *mut PyObject,
             args: *const *mut PyObject,
             _count: usize,
             _names: *mut PyObject,
         ) -> *mut PyObject {
-            // SAFETY: every event's first argument is the code object.
-            let id = unsafe { code::id(argument(args, 0)) };
-            if id & SKIP != 0 {
-                return $skipped;
-            }
-            let writer = attach::writer();
-            // SAFETY: the current thread's own writer, with the GIL held.
-            unsafe { (*writer).$method($kind, id & ID_MASK) };
-            none()
+            // SAFETY: the arguments of the event that this is registered for.
+            unsafe { $body(args) }
         }
-    };
+    )*};
 }
 
-frame_callback!(on_start, enter, Kind::Call, disable());
-frame_callback!(on_resume, enter, Kind::Resume, disable());
-// Throws and unwinds have no location: disabling one would remove the callback.
-frame_callback!(on_throw, enter, Kind::Throw, none());
-frame_callback!(on_return, leave, Kind::Return, disable());
-frame_callback!(on_yield, leave, Kind::Yield, disable());
-frame_callback!(on_unwind, leave, Kind::Unwind, none());
-
-/// Defines the callback of an event of a call: its arguments are the caller's
-/// code, the offset, the callable and its first argument.
-macro_rules! call_callback {
-    ($name:ident, $writer:ident, $id:ident, $write:expr) => {
-        unsafe extern "C" fn $name(
-            _callable: *mut PyObject,
-            args: *const *mut PyObject,
-            _count: usize,
-            _names: *mut PyObject,
-        ) -> *mut PyObject {
-            // SAFETY: the third argument of these events is the callable.
-            let $id = unsafe { callable::id(argument(args, 2)) };
-            if $id & SKIP != 0 {
-                return none();
-            }
-            // SAFETY: every event's first argument is the code object.
-            if unsafe { code::id(argument(args, 0)) } & SKIP != 0 {
-                return none();
-            }
-            // SAFETY: the current thread's own writer, with the GIL held.
-            let $writer = unsafe { &mut *attach::writer() };
-            $write;
-            none()
-        }
-    };
-}
-
-call_callback!(on_call, writer, id, writer.enter_c(id));
-call_callback!(on_c_return, writer, id, writer.leave(Kind::CReturn, id));
-call_callback!(on_c_raise, writer, id, writer.leave(Kind::CException, id));
-
-unsafe extern "C" fn on_line(
-    _callable: *mut PyObject,
-    args: *const *mut PyObject,
-    _count: usize,
-    _names: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: every event's first argument is the code object.
-    if unsafe { code::id(argument(args, 0)) } & SKIP != 0 {
-        return disable();
-    }
-    // SAFETY: the second argument of this event is an int.
-    let line = unsafe { ffi::PyLong_AsLong(argument(args, 1)) };
-    let line = u32::try_from(line).unwrap_or(0).min(ID_MASK);
-    // SAFETY: the current thread's own writer, with the GIL held.
-    unsafe { (*attach::writer()).point(Kind::Line, line) };
-    none()
-}
-
-unsafe extern "C" fn on_instruction(
-    _callable: *mut PyObject,
-    args: *const *mut PyObject,
-    _count: usize,
-    _names: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: every event's first argument is the code object.
-    let object = unsafe { argument(args, 0) };
-    // SAFETY: alive for the call.
-    if unsafe { code::id(object) } & SKIP != 0 {
-        return disable();
-    }
-    // SAFETY: the second argument of this event is an int.
-    let offset = unsafe { ffi::PyLong_AsLong(argument(args, 1)) };
-    let offset = u32::try_from(offset).unwrap_or(0);
-    // SAFETY: a code object, else it would have been skipped.
-    let opcode = unsafe { code::opcode_at(object, offset) };
-    let word = Word::opcode(offset, opcode, 0);
-    // SAFETY: the current thread's own writer, with the GIL held.
-    unsafe { (*attach::writer()).point(Kind::Opcode, word.id()) };
-    none()
-}
-
-unsafe extern "C" fn on_raise(
-    _callable: *mut PyObject,
-    args: *const *mut PyObject,
-    _count: usize,
-    _names: *mut PyObject,
-) -> *mut PyObject {
-    let written = std::panic::catch_unwind(|| {
-        // SAFETY: code, offset and exception are this event's arguments.
-        unsafe { raise(argument(args, 0), argument(args, 1), argument(args, 2)) }
+callbacks! {
+    on_start: |args| on_frame(args, disable, |writer, id| writer.enter(Kind::Call, id));
+    on_resume: |args| on_frame(args, disable, |writer, id| writer.enter(Kind::Resume, id));
+    on_return: |args| on_frame(args, disable, |writer, id| writer.leave(Kind::Return, id));
+    on_yield: |args| on_frame(args, disable, |writer, id| writer.leave(Kind::Yield, id));
+    // Throws and unwinds have no location: disabling one would remove the callback.
+    on_throw: |args| on_frame(args, none, |writer, id| writer.enter(Kind::Throw, id));
+    on_unwind: |args| on_frame(args, none, |writer, id| writer.leave(Kind::Unwind, id));
+    on_call: |args| on_callable(args, |writer, id| writer.enter_c(id));
+    on_c_return: |args| on_callable(args, |writer, id| writer.leave(Kind::CReturn, id));
+    on_c_raise: |args| on_callable(args, |writer, id| writer.leave(Kind::CException, id));
+    on_line: |args| on_place(args, Kind::Line, |_, line| line.min(ID_MASK));
+    on_instruction: |args| on_place(args, Kind::Opcode, |code, offset| {
+        Word::opcode(offset, code::opcode_at(code, offset), 0).id()
     });
-    drop(written);
+    on_raise: |args| on_exception(args);
+}
+
+/// A Python frame is entered or left: the first argument is its code.
+///
+/// # Safety
+/// - the arguments of such an event, with the GIL held.
+#[inline(always)]
+unsafe fn on_frame(
+    args: *const *mut PyObject,
+    skipped: fn() -> *mut PyObject,
+    write: impl FnOnce(&mut Writer, u32),
+) -> *mut PyObject {
+    // SAFETY: every event's first argument is the code object.
+    let id = unsafe { code::id(argument(args, 0)) };
+    if id & SKIP != 0 {
+        return skipped();
+    }
+    // SAFETY: the current thread's own writer, with the GIL held.
+    write(unsafe { &mut *attach::writer() }, id & ID_MASK);
     none()
 }
 
+/// Something is called from Python code: the arguments are the caller's code, the
+/// offset, the callable and its first argument.
+///
 /// # Safety
-/// - the arguments of a RAISE event, in an event.
-unsafe fn raise(code: *mut PyObject, offset: *mut PyObject, raised: *mut PyObject) {
+/// - the arguments of such an event, with the GIL held.
+#[inline(always)]
+unsafe fn on_callable(
+    args: *const *mut PyObject,
+    write: impl FnOnce(&mut Writer, u32),
+) -> *mut PyObject {
     // SAFETY: the caller's promise.
-    let id = unsafe { code::id(code) };
-    if id & SKIP != 0 {
-        return;
-    }
-    // SAFETY: the current thread's own writer, with the GIL held.
-    let writer = unsafe { &mut *attach::writer() };
-    if !writer.is_recording_here() {
-        return;
-    }
-    let Some(recording) = crate::recording::current() else { return };
-    // SAFETY: an int.
-    let offset = unsafe { ffi::PyLong_AsLong(offset) } as c_int;
-    // SAFETY: a code object, else it would have been skipped.
-    let line = unsafe { ffi::PyCode_Addr2Line(code.cast(), offset) };
-    // SAFETY: an exception, alive for the call.
-    let type_symbol = unsafe { exception::type_symbol(&recording, raised) };
+    let id = unsafe { callable::id(argument(args, 2)) };
+    // A call site of a recorded function is never disabled: another time it may
+    // call something else.
     // SAFETY: as above.
-    let message = unsafe { exception::message(raised) };
-    let mut payload = Vec::with_capacity(34);
-    let line = u32::try_from(line).unwrap_or(0);
-    long::encode_exception(&mut payload, id & ID_MASK, line, type_symbol, &message);
-    writer.long(Subkind::EXCEPTION, 0, &payload);
+    if id & SKIP == 0 && unsafe { code::id(argument(args, 0)) } & SKIP == 0 {
+        // SAFETY: the current thread's own writer, with the GIL held.
+        write(unsafe { &mut *attach::writer() }, id);
+    }
+    none()
+}
+
+/// A line or an instruction: the arguments are the code and a number.
+///
+/// # Safety
+/// - the arguments of such an event, with the GIL held.
+#[inline(always)]
+unsafe fn on_place(
+    args: *const *mut PyObject,
+    kind: Kind,
+    id: impl FnOnce(*mut PyObject, u32) -> u32,
+) -> *mut PyObject {
+    // SAFETY: the caller's promise.
+    let code = unsafe { argument(args, 0) };
+    // SAFETY: alive for the call.
+    if unsafe { code::id(code) } & SKIP != 0 {
+        return disable();
+    }
+    // SAFETY: the second argument of these events is an int.
+    let number = unsafe { ffi::PyLong_AsLong(argument(args, 1)) };
+    let id = id(code, u32::try_from(number).unwrap_or(0));
+    // SAFETY: the current thread's own writer, with the GIL held.
+    unsafe { (*attach::writer()).point(kind, id) };
+    none()
+}
+
+/// An exception passes: the arguments are the code, the offset and the exception.
+///
+/// # Safety
+/// - the arguments of such an event, with the GIL held.
+#[cold]
+unsafe fn on_exception(args: *const *mut PyObject) -> *mut PyObject {
+    // SAFETY: the caller's promise.
+    let code = unsafe { argument(args, 0) };
+    // SAFETY: alive for the call.
+    let id = unsafe { code::id(code) };
+    if id & SKIP == 0 {
+        // SAFETY: an int.
+        let offset = unsafe { ffi::PyLong_AsLong(argument(args, 1)) } as c_int;
+        // SAFETY: a code object, else it would have been skipped.
+        let line = unsafe { ffi::PyCode_Addr2Line(code.cast(), offset) };
+        // SAFETY: an exception, alive for the call.
+        unsafe { raised::write(id, line, argument(args, 2)) };
+    }
+    none()
 }
 
 /// The type of the callbacks, made once and never freed.
@@ -296,32 +283,57 @@ fn wanted(options: &Options) -> Vec<(&'static str, ffi::vectorcallfunc)> {
 /// # Errors
 /// Every id is another tool's, or the interpreter refuses.
 pub fn install(py: Python<'_>, options: &Options) -> PyResult<()> {
-    let monitoring = py.import("sys")?.getattr("monitoring")?;
+    let monitoring = monitoring(py)?;
     let numbers = monitoring.getattr("events")?;
     let object = monitoring.getattr("DISABLE")?.unbind().into_ptr();
     DISABLE.store(object, Ordering::Relaxed);
-    let tool = take_tool(&monitoring)?;
-    TOOL.store(tool, Ordering::Relaxed);
+    let tool = free_tool(&monitoring)?;
+    // An object of its own, by which the id is known to be ours as long as it is.
+    let name = PyString::new(py, "rtrace");
+    monitoring.call_method1("use_tool_id", (tool, &name))?;
     let mut mask = 0;
+    let mut callbacks = Vec::new();
     for (name, function) in wanted(options) {
         let number: i64 = numbers.getattr(name)?.extract()?;
-        monitoring.call_method1("register_callback", (tool, number, callback(py, function)?))?;
+        callbacks.push((number, function));
         mask |= number;
+    }
+    *lock(&TOOL) = Some(Tool { id: tool, mask: 0, name: name.into_any().unbind() });
+    for (number, function) in callbacks {
+        monitoring.call_method1("register_callback", (tool, number, callback(py, function)?))?;
     }
     // What an earlier recording, or another tool, disabled comes back.
     monitoring.call_method0("restart_events")?;
     monitoring.call_method1("set_events", (tool, mask))?;
+    // What comes with other events is left out of what the interpreter keeps.
+    let mask = monitoring.call_method1("get_events", (tool,))?.extract()?;
+    if let Some(tool) = lock(&TOOL).as_mut() {
+        tool.mask = mask;
+    }
     Ok(())
 }
 
-fn take_tool(monitoring: &Bound<'_, PyAny>) -> PyResult<i32> {
+fn monitoring(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import("sys")?.getattr("monitoring")
+}
+
+/// Says who holds the tool ids, if none is left.
+///
+/// # Errors
+/// None is left.
+pub fn check_free(py: Python<'_>) -> PyResult<()> {
+    free_tool(&monitoring(py)?).map(drop)
+}
+
+fn free_tool(monitoring: &Bound<'_, PyAny>) -> PyResult<i32> {
     let mut holders = Vec::new();
     for id in TOOL_IDS {
         let holder = monitoring.call_method1("get_tool", (id,))?;
-        if holder.is_none() && monitoring.call_method1("use_tool_id", (id, "rtrace")).is_ok() {
+        if holder.is_none() {
             return Ok(id);
         }
-        holders.push(holder.str().map_or_else(|_| String::new(), |name| name.to_string()));
+        let name = crate::ffi::text_of(&holder).unwrap_or_default();
+        holders.push(String::from_utf8_lossy(&name).escape_debug().to_string());
     }
     let holders = holders.join(", ");
     Err(PyRuntimeError::new_err(format!(
@@ -329,23 +341,39 @@ fn take_tool(monitoring: &Bound<'_, PyAny>) -> PyResult<i32> {
     )))
 }
 
-/// Ends, and gives the tool id back.
+/// Whether the tool id is still ours, with the events that we asked for.
+pub fn is_ours(py: Python<'_>) -> bool {
+    let tool = lock(&TOOL);
+    let Some(tool) = tool.as_ref() else { return false };
+    let asked = monitoring(py).and_then(|monitoring| {
+        let holder = monitoring.call_method1("get_tool", (tool.id,))?;
+        let mask: i64 = monitoring.call_method1("get_events", (tool.id,))?.extract()?;
+        Ok(holder.is(&tool.name) && mask == tool.mask)
+    });
+    asked.unwrap_or(false)
+}
+
+/// Ends, and gives the tool id back. One that is somebody else's by now is left alone.
 ///
 /// # Errors
 /// The interpreter refuses.
 pub fn remove(py: Python<'_>) -> PyResult<()> {
-    let tool = TOOL.swap(-1, Ordering::Relaxed);
-    if tool < 0 {
+    let Some(tool) = lock(&TOOL).take() else { return Ok(()) };
+    let monitoring = monitoring(py)?;
+    let holder = monitoring.call_method1("get_tool", (tool.id,))?;
+    if holder.is_none() {
+        // Freed by somebody. Before 3.14 our callbacks are still registered then.
+        monitoring.call_method1("use_tool_id", (tool.id, &tool.name))?;
+    } else if !holder.is(&tool.name) {
         return Ok(());
     }
-    let monitoring = py.import("sys")?.getattr("monitoring")?;
-    monitoring.call_method1("set_events", (tool, 0))?;
+    monitoring.call_method1("set_events", (tool.id, 0))?;
     let events = monitoring.getattr("events")?;
     // 3.12 and 3.13 leave the callbacks of a freed id in place.
     for name in EVENTS {
         let number: i64 = events.getattr(name)?.extract()?;
-        monitoring.call_method1("register_callback", (tool, number, py.None()))?;
+        monitoring.call_method1("register_callback", (tool.id, number, py.None()))?;
     }
-    monitoring.call_method1("free_tool_id", (tool,))?;
+    monitoring.call_method1("free_tool_id", (tool.id,))?;
     Ok(())
 }

@@ -16,7 +16,6 @@ use rtrace_format::{Symbol, SymbolKind};
 
 use crate::ffi::{attribute, dict_get, is_exactly, number, request_code_extra, text};
 use crate::names::{GENERATOR, SKIP};
-use crate::options::HookKind;
 use crate::recording::{self, GENERATION};
 
 static SLOT: AtomicIsize = AtomicIsize::new(-1);
@@ -132,8 +131,8 @@ unsafe fn name(code: *mut PyObject, globals: *mut PyObject) -> Option<(u32, u32)
     let qualname = get_text(c"co_qualname").unwrap_or_default();
     // SAFETY: the GIL is held.
     let module = unsafe { text(dict_get(globals, c"__name__")) }.unwrap_or_default();
-    if module == b"threading" && recording.options.hook == HookKind::Profile {
-        crate::hook::profile::threading_seen();
+    if module == b"threading" {
+        crate::hook::threading_seen(recording.options.hook);
     }
     if module == b"greenlet" {
         crate::greenlet::seen();

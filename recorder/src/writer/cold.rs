@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rtrace_format::frame::{INNER_MAX, OUTER_MAX};
-use rtrace_format::record::UNNUMBERED;
+use rtrace_format::record::{Subkind, UNNUMBERED};
 use rtrace_format::ring::field as ring_field;
-use rtrace_format::{Cause, Frame, Kind, Word};
+use rtrace_format::{Cause, Frame, Kind, Word, long};
 
 use crate::clock::{Ticks, thread_cpu_ns};
 use crate::recording::Recording;
@@ -52,6 +52,8 @@ pub struct Cold {
     pub(super) hidden: Vec<u32>,
     max_depth: usize,
     pub(super) stack_refused: bool,
+    /// Whether the ring says that the hook was taken from the thread.
+    hook_taken: bool,
     /// Events that had no ring to go to since one was last asked for.
     waited: u32,
 }
@@ -83,6 +85,7 @@ impl Cold {
             hidden: Vec::new(),
             max_depth: usize::MAX,
             stack_refused: false,
+            hook_taken: false,
             waited: 0,
         }
     }
@@ -163,6 +166,7 @@ impl Writer {
         self.cold.recording = None;
         self.cold.hidden.clear();
         self.cold.stack_refused = false;
+        self.cold.hook_taken = false;
         self.cold.waited = 0;
     }
 
@@ -276,8 +280,24 @@ impl Writer {
     #[inline(never)]
     pub fn long(&mut self, subkind: u8, flags: u16, payload: &[u64]) {
         self.attend_fibers(false);
+        self.long_at(self.ticks.now(), subkind, flags, payload);
+    }
+
+    /// Says, once, that the hook was taken from this thread: what happened after its
+    /// last record is lost, no one knows how much.
+    #[cold]
+    #[inline(never)]
+    pub fn hook_taken(&mut self) {
+        if self.cold.ring.is_some() && !self.cold.hook_taken {
+            self.cold.hook_taken = true;
+            let mut payload = Vec::new();
+            long::encode_lost(&mut payload, 0, Cause::Hook);
+            self.long_at(self.last_tick, Subkind::LOST, UNNUMBERED, &payload);
+        }
+    }
+
+    fn long_at(&mut self, tick: u64, subkind: u8, flags: u16, payload: &[u64]) {
         let payload = &payload[..payload.len().min(255)];
-        let tick = self.ticks.now();
         let Some((delta, tick)) = self.room(1 + payload.len(), tick, false) else { return };
         self.put_long(subkind, flags, payload, delta, tick);
     }

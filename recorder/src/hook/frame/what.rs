@@ -34,7 +34,7 @@ fn what_event() -> c_int {
     // SAFETY: the GIL is held in an event.
     let thread = unsafe { ffi::PyThreadState_Get() };
     // SAFETY: the field is an int at this place in every release of this minor version.
-    unsafe { *thread.cast::<u8>().add(WHAT_EVENT).cast::<c_int>() }
+    unsafe { *thread.cast::<u8>().wrapping_add(WHAT_EVENT).cast::<c_int>() }
 }
 
 /// How a generator's frame is entered.

@@ -1,0 +1,88 @@
+//! What the hooks `profile` and `trace` share: entries and exits of frames.
+//!
+//! These hooks see an entry and an exit of a frame, not what they were: whether a
+//! generator is entered for the first time, whether it yields or returns, whether a
+//! frame returns `None` or is left by an exception. From 3.12 on the interpreter says
+//! so in the thread's state (`what`); on 3.11 the instruction that the frame stands at
+//! does (`instruction`).
+#![allow(unsafe_code, reason = "reads the frame of an event")]
+
+#[cfg(not(Py_3_12))]
+mod instruction;
+#[cfg(Py_3_12)]
+mod what;
+
+use pyo3::ffi::{self, PyFrameObject, PyObject};
+use rtrace_format::Kind;
+use rtrace_format::record::ID_MASK;
+
+use crate::attach;
+use crate::names::{GENERATOR, SKIP, code};
+
+/// How a frame is entered.
+#[cfg_attr(Py_3_12, allow(unused_variables, reason = "3.11 looks at the frame"))]
+fn entry(frame: *mut PyFrameObject, generator: bool) -> Kind {
+    if !generator {
+        return Kind::Call;
+    }
+    #[cfg(Py_3_12)]
+    return what::entry();
+    #[cfg(not(Py_3_12))]
+    return instruction::entry(frame);
+}
+
+/// How a frame is left.
+#[cfg_attr(Py_3_12, allow(unused_variables, reason = "3.11 looks at the frame"))]
+fn exit(frame: *mut PyFrameObject, generator: bool, value: *mut PyObject) -> Kind {
+    if value.is_null() {
+        return Kind::Unwind;
+    }
+    #[cfg(Py_3_12)]
+    return what::exit(generator);
+    #[cfg(not(Py_3_12))]
+    return if generator { instruction::exit(frame) } else { Kind::Return };
+}
+
+/// The id of a frame's code, with [`SKIP`] and [`GENERATOR`].
+///
+/// # Safety
+/// - the GIL is held; `frame` is alive.
+#[inline(always)]
+pub unsafe fn id(frame: *mut PyFrameObject) -> u32 {
+    // SAFETY: the caller's promise; a new reference comes back.
+    let object = unsafe { ffi::PyFrame_GetCode(frame) }.cast::<PyObject>();
+    // SAFETY: alive: the frame has a reference of its own.
+    unsafe { ffi::Py_DECREF(object) };
+    // SAFETY: as above.
+    unsafe { code::id(object) }
+}
+
+/// `PyTrace_CALL`: the frame is entered.
+///
+/// # Safety
+/// - the GIL is held, in an event of `frame`.
+#[inline(always)]
+pub unsafe fn on_call(frame: *mut PyFrameObject) {
+    // SAFETY: the caller's promise.
+    let id = unsafe { id(frame) };
+    if id & SKIP == 0 {
+        let kind = entry(frame, id & GENERATOR != 0);
+        // SAFETY: the current thread's own writer, with the GIL held.
+        unsafe { (*attach::writer()).enter(kind, id & ID_MASK) };
+    }
+}
+
+/// `PyTrace_RETURN`: the frame is left; `value` is null where an exception does so.
+///
+/// # Safety
+/// - the GIL is held, in an event of `frame`.
+#[inline(always)]
+pub unsafe fn on_return(frame: *mut PyFrameObject, value: *mut PyObject) {
+    // SAFETY: the caller's promise.
+    let id = unsafe { id(frame) };
+    if id & SKIP == 0 {
+        let kind = exit(frame, id & GENERATOR != 0, value);
+        // SAFETY: the current thread's own writer, with the GIL held.
+        unsafe { (*attach::writer()).leave(kind, id & ID_MASK) };
+    }
+}

@@ -1,0 +1,38 @@
+//! Writes an `exception` record: the same one for every hook that sees exceptions.
+#![allow(unsafe_code, reason = "reads the interpreter's objects")]
+
+use std::ffi::c_int;
+
+use pyo3::ffi::PyObject;
+use rtrace_format::long;
+use rtrace_format::record::{ID_MASK, Subkind};
+
+use crate::attach;
+use crate::names::exception;
+use crate::recording;
+
+/// The exception `raised` passes through `line` of the function `id`.
+///
+/// A panic in here costs the record, and nothing else.
+///
+/// # Safety
+/// - the GIL is held, in an event; `raised` is alive.
+pub unsafe fn write(id: u32, line: c_int, raised: *mut PyObject) {
+    let written = std::panic::catch_unwind(|| {
+        // SAFETY: the current thread's own writer, with the GIL held.
+        let writer = unsafe { &mut *attach::writer() };
+        if !writer.is_recording_here() {
+            return;
+        }
+        let Some(recording) = recording::current() else { return };
+        // SAFETY: the caller's promise.
+        let kind = unsafe { exception::type_symbol(&recording, raised) };
+        // SAFETY: as above.
+        let message = unsafe { exception::message(raised) };
+        let mut payload = Vec::with_capacity(34);
+        let line = u32::try_from(line).unwrap_or(0);
+        long::encode_exception(&mut payload, id & ID_MASK, line, kind, &message);
+        writer.long(Subkind::EXCEPTION, 0, &payload);
+    });
+    drop(written);
+}
