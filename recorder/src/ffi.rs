@@ -31,7 +31,7 @@ pub struct MethodDescriptor {
     /// Its name.
     pub name: *mut PyObject,
     qualname: *mut PyObject,
-    /// The definition; only in method descriptors, not in slot wrappers.
+    /// The definition; in a slot wrapper that of the slot, which is another struct.
     pub method: *const ffi::PyMethodDef,
 }
 
@@ -126,6 +126,20 @@ pub unsafe fn is_exactly(object: *mut PyObject, kind: *mut PyTypeObject) -> bool
     unsafe { ffi::Py_TYPE(object) == kind }
 }
 
+/// The attributes that a type has itself, as a dict.
+///
+/// # Safety
+/// - the GIL is held; `kind` is alive.
+pub unsafe fn type_dict(kind: *mut PyTypeObject) -> Option<Owned> {
+    // The dicts of static types belong to the interpreter since 3.12, not to the type.
+    #[cfg(Py_3_12)]
+    // SAFETY: the caller's promise; a new reference comes back.
+    return unsafe { Owned::take(ffi::PyType_GetDict(kind)) };
+    #[cfg(not(Py_3_12))]
+    // SAFETY: the caller's promise.
+    return unsafe { Owned::take(ffi::Py_XNewRef((*kind).tp_dict)) };
+}
+
 /// The text of a `str` as WTF-8; none for anything else.
 ///
 /// # Safety
@@ -148,12 +162,17 @@ pub unsafe fn text(object: *mut PyObject) -> Option<Vec<u8>> {
     let (codec, errors) = (c"utf-8".as_ptr(), c"surrogatepass".as_ptr());
     // SAFETY: a str; a new reference or null comes back.
     let encoded = unsafe { Owned::take(ffi::PyUnicode_AsEncodedString(object, codec, errors)) }?;
-    // SAFETY: exactly bytes.
-    let start = unsafe { ffi::PyBytes_AsString(encoded.as_ptr()) };
-    // SAFETY: exactly bytes.
-    let len = unsafe { ffi::PyBytes_Size(encoded.as_ptr()) };
-    // SAFETY: `len` bytes that `encoded` keeps alive.
-    Some(unsafe { bytes(start, len) }.to_vec())
+    // SAFETY: bytes that `encoded` keeps alive.
+    Some(unsafe { bytes_of(encoded.as_ptr()) }.to_vec())
+}
+
+/// The content of a `bytes`.
+///
+/// # Safety
+/// - the GIL is held; `object` is a `bytes` that lives long enough.
+pub unsafe fn bytes_of<'a>(object: *mut PyObject) -> &'a [u8] {
+    // SAFETY: the caller's promise.
+    unsafe { bytes(ffi::PyBytes_AsString(object), ffi::PyBytes_Size(object)) }
 }
 
 /// # Safety

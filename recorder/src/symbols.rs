@@ -1,11 +1,14 @@
 //! Symbols by content: the same function compiled a million times is one id.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
-use rtrace_format::Symbol;
 use rtrace_format::symbol::{OVERFLOW_ID, UNIT, encode_entry};
+use rtrace_format::{Symbol, SymbolKind};
 use rtrace_session::create;
 
 use crate::held::HeldFile;
@@ -16,15 +19,22 @@ use crate::shared::SessionPage;
 pub struct Symbols {
     file: HeldFile,
     ids: HashMap<Symbol, u32>,
+    /// Size in bytes and time of change (ns since the epoch) of source files when
+    /// their first function was seen; zeroes for what is no file.
+    sources: HashMap<Vec<u8>, (u64, u64)>,
     bound: u64,
 }
+
+/// Source files that are remembered; past that each is looked at again.
+const SOURCES_MAX: usize = 1 << 16;
 
 impl Symbols {
     /// The symbols file of a session that may keep `memory_max` bytes. An eighth of
     /// them is far more than the names of any program need, and a bound.
     pub fn new(file: File, path: PathBuf, memory_max: u64) -> Symbols {
         let bound = memory_max / 8;
-        Symbols { file: HeldFile::new(file, path), ids: HashMap::new(), bound }
+        let file = HeldFile::new(file, path);
+        Symbols { file, ids: HashMap::new(), sources: HashMap::new(), bound }
     }
 
     /// Takes over what other processes of the session have named: a thousand short-lived
@@ -38,6 +48,11 @@ impl Symbols {
     /// Past the bound, and where the file system has no room, it is
     /// [`OVERFLOW_ID`]: recording goes on without the name.
     pub fn intern(&mut self, page: &SessionPage, symbol: Symbol) -> u32 {
+        // An entry of longer names would be too long to be read.
+        let mut symbol = symbol.cut();
+        if symbol.kind == SymbolKind::Python {
+            (symbol.source_size, symbol.source_mtime) = self.source(&symbol.file);
+        }
         if let Some(&id) = self.ids.get(&symbol) {
             return id;
         }
@@ -47,6 +62,21 @@ impl Symbols {
         };
         self.ids.insert(symbol, id);
         id
+    }
+
+    fn source(&mut self, file: &[u8]) -> (u64, u64) {
+        if let Some(&known) = self.sources.get(file) {
+            return known;
+        }
+        let found = std::fs::metadata(Path::new(OsStr::from_bytes(file)));
+        let found = found.ok().filter(std::fs::Metadata::is_file).map_or((0, 0), |about| {
+            let since = i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec());
+            (about.len(), u64::try_from(since).unwrap_or(0))
+        });
+        if self.sources.len() < SOURCES_MAX {
+            self.sources.insert(file.to_vec(), found);
+        }
+        found
     }
 
     fn append(&mut self, page: &SessionPage, symbol: &Symbol) -> Option<u32> {

@@ -1,9 +1,10 @@
 //! Callables without Python code: what `c_call` records name.
 //!
 //! The object that is called is no identity: a bound method of a list is a new
-//! object each time. The key is the method's definition and its type, compared
-//! on each use, so that a definition freed and reused names its new function;
-//! by content the symbols are the same ones anyway.
+//! object each time. The key is the method's definition and the type that it is
+//! looked up in. Either may be freed and its address used again: what the name
+//! hangs on is compared on each use ([`Slot::holds`]), and every object that is
+//! compared by address is held by the cache, so that its address means it.
 #![allow(unsafe_code, reason = "reads the interpreter's objects")]
 #![allow(
     clippy::multiple_unsafe_ops_per_block,
@@ -11,13 +12,16 @@
 )]
 
 use std::cell::UnsafeCell;
+use std::hash::{Hash, Hasher};
+use std::ptr;
 use std::sync::atomic::Ordering;
 
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use rtrace_format::{Symbol, SymbolKind};
 
 use crate::ffi::{
-    _PyType_Lookup, CFunction, Method, MethodDescriptor, MethodWrapper, Owned, c_text, text,
+    CFunction, Method, MethodDescriptor, MethodWrapper, c_text, dict_get, is_exactly, text,
+    type_dict,
 };
 use crate::names::{SKIP, type_name};
 use crate::recording::{self, GENERATION};
@@ -28,11 +32,67 @@ const METHOD_WRAPPER: &[u8] = b"method-wrapper";
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key(usize, usize, usize);
 
+/// What a callable is found by.
+struct Subject {
+    key: Key,
+    /// The type that the name is made of where it may die or change: a heap type; else null.
+    owner: *mut PyTypeObject,
+    /// The C function, where it is one; else null.
+    function: *const CFunction,
+}
+
 #[derive(Clone, Copy)]
 struct Slot {
     key: Key,
     generation: u32,
     id: u32,
+    /// The version of the owner when it was last compared; 0 for none.
+    version: u32,
+    /// Whether the definition may be freed, so that [`digest`] must be compared.
+    is_dynamic: bool,
+    digest: u64,
+    /// The owner's qualified name and module, held; null where there is no owner.
+    qualname: *mut PyObject,
+    module: *mut PyObject,
+}
+
+impl Slot {
+    const EMPTY: Slot = Slot {
+        key: Key(0, 0, 0),
+        generation: 0,
+        id: 0,
+        version: 0,
+        is_dynamic: false,
+        digest: 0,
+        qualname: ptr::null_mut(),
+        module: ptr::null_mut(),
+    };
+
+    /// Whether the name is still that of the subject, whose key is the slot's.
+    ///
+    /// # Safety
+    /// - the GIL is held; the subject is alive.
+    #[inline(always)]
+    unsafe fn holds(&mut self, subject: &Subject) -> bool {
+        if !subject.owner.is_null() {
+            // SAFETY: a live heap type.
+            let (qualname, version) =
+                unsafe { (qualname(subject.owner), (*subject.owner).tp_version_tag) };
+            if qualname != self.qualname {
+                return false;
+            }
+            // A version is of one type only, and ends when the type is changed.
+            if version != self.version || version == 0 {
+                // SAFETY: the caller's promise.
+                if unsafe { module_of(subject.owner) } != self.module {
+                    return false;
+                }
+                self.version = version;
+            }
+        }
+        // SAFETY: the caller's promise.
+        !self.is_dynamic || unsafe { digest(subject.function) } == self.digest
+    }
 }
 
 const SLOTS: usize = 4096;
@@ -44,8 +104,51 @@ struct Cache(UnsafeCell<[Slot; SLOTS]>);
 // SAFETY: only touched with the GIL held.
 unsafe impl Sync for Cache {}
 
-static CACHE: Cache =
-    Cache(UnsafeCell::new([Slot { key: Key(0, 0, 0), generation: 0, id: 0 }; SLOTS]));
+static CACHE: Cache = Cache(UnsafeCell::new([Slot::EMPTY; SLOTS]));
+
+/// The qualified name of a heap type, borrowed.
+///
+/// # Safety
+/// - `kind` is a live heap type.
+#[inline(always)]
+unsafe fn qualname(kind: *mut PyTypeObject) -> *mut PyObject {
+    // SAFETY: a heap type has the longer struct.
+    unsafe { (*kind.cast::<ffi::PyHeapTypeObject>()).ht_qualname }
+}
+
+/// The module that a heap type says it is from, borrowed; null for none.
+///
+/// # Safety
+/// - the GIL is held; `kind` is a live heap type.
+#[cold]
+unsafe fn module_of(kind: *mut PyTypeObject) -> *mut PyObject {
+    // SAFETY: the dict of a heap type is its own in every version.
+    unsafe { dict_get((*kind).tp_dict, c"__module__") }
+}
+
+/// The content of a C function's name and module, for definitions that may be freed.
+///
+/// # Safety
+/// - the GIL is held; `function` is null or alive.
+unsafe fn digest(function: *const CFunction) -> u64 {
+    // SAFETY: the caller's promise.
+    let Some(function) = (unsafe { function.as_ref() }) else { return 0 };
+    // SAFETY: the definition outlives the function object.
+    let name = unsafe { c_text((*function.method).ml_name) };
+    // SAFETY: null or alive.
+    let module = unsafe { text(function.module) }.unwrap_or_default();
+    let mut hasher = std::hash::DefaultHasher::new();
+    (name, module).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Whether a definition lies in memory that may be freed, and not in a loaded library.
+fn is_dynamic(method: *const ffi::PyMethodDef) -> bool {
+    // SAFETY: all zero is a value of this struct of pointers.
+    let mut found: libc::Dl_info = unsafe { std::mem::zeroed() };
+    // SAFETY: any address may be asked for.
+    unsafe { libc::dladdr(method.cast(), &raw mut found) == 0 }
+}
 
 /// The id of a callable, with [`SKIP`]; Python functions and methods of them are skipped.
 ///
@@ -56,8 +159,8 @@ pub unsafe fn id(callable: *mut PyObject) -> u32 {
     let mut callable = callable;
     // SAFETY: the caller's promise.
     let mut kind = unsafe { ffi::Py_TYPE(callable) };
-    // A method of a method is legal; one level is what calls are made of.
-    if kind == &raw mut crate::ffi::PyMethod_Type {
+    // A method of a method is legal: what counts is whether Python code is at the end.
+    while kind == &raw mut crate::ffi::PyMethod_Type {
         // SAFETY: exactly a method, which keeps its function alive.
         callable = unsafe { (*callable.cast::<Method>()).function };
         // SAFETY: alive.
@@ -67,94 +170,105 @@ pub unsafe fn id(callable: *mut PyObject) -> u32 {
         return SKIP;
     }
     // SAFETY: the caller's promise.
-    let key = unsafe { key(callable, kind) };
+    let subject = unsafe { subject(callable, kind) };
+    let key = subject.key;
     let hash = (key.0 >> 4).wrapping_mul(31) ^ (key.2 >> 4).wrapping_mul(17);
     let place = (hash ^ (hash >> 12)) % SLOTS;
-    // SAFETY: the GIL is held, and the copy ends the access.
-    let slot = unsafe { (*CACHE.0.get())[place] };
+    // SAFETY: the GIL is held, and nothing below writes before this is done with.
+    let slot = unsafe { &mut (*CACHE.0.get())[place] };
     if slot.key == key && slot.generation == GENERATION.load(Ordering::Relaxed) {
-        return slot.id;
+        // SAFETY: the subject is the callable, which is alive.
+        if unsafe { slot.holds(&subject) } {
+            return slot.id;
+        }
     }
     // SAFETY: the caller's promise.
-    unsafe { first_sight(callable, kind, key, place) }
+    unsafe { first_sight(callable, kind, &subject, place) }
 }
 
 /// # Safety
 /// - as [`id`]; `kind` is the callable's type.
 #[inline(always)]
-unsafe fn key(callable: *mut PyObject, kind: *mut PyTypeObject) -> Key {
+unsafe fn subject(callable: *mut PyObject, kind: *mut PyTypeObject) -> Subject {
     if kind == &raw mut ffi::PyCFunction_Type || kind == &raw mut ffi::PyCMethod_Type {
         // SAFETY: a C function; one that knows its class has its fields first.
         let function = unsafe { &*callable.cast::<CFunction>() };
         // SAFETY: alive as long as the function.
-        let owner = unsafe { owner(function.bound) };
+        let (owner, named_by) = unsafe { owner(function.bound) };
         // SAFETY: the definition outlives the function object.
         let name = unsafe { (*function.method).ml_name };
-        return Key(function.method as usize, name as usize, owner as usize);
+        let key = Key(function.method as usize, name as usize, owner as usize);
+        return Subject { key, owner: named_by, function };
     }
-    if kind == &raw mut ffi::PyMethodDescr_Type || kind == &raw mut ffi::PyClassMethodDescr_Type {
-        // SAFETY: a descriptor that has a definition.
+    let is_method =
+        kind == &raw mut ffi::PyMethodDescr_Type || kind == &raw mut ffi::PyClassMethodDescr_Type;
+    if is_method || kind == &raw mut ffi::PyWrapperDescr_Type {
+        // SAFETY: a descriptor; slot wrappers have their static definition in the same place.
         let method = unsafe { &*callable.cast::<MethodDescriptor>() };
-        // SAFETY: the definition outlives the descriptor.
-        let name = unsafe { (*method.method).ml_name };
-        return Key(method.method as usize, name as usize, method.owner as usize);
+        // SAFETY: alive as long as the descriptor.
+        return unsafe { descriptor_subject(method) };
     }
     // SAFETY: the caller's promise.
     if unsafe { ffi::PyType_Check(callable) } != 0 {
         // SAFETY: a live type.
-        return unsafe { type_key(callable.cast()) };
-    }
-    if kind == &raw mut ffi::PyWrapperDescr_Type {
-        // SAFETY: exactly a slot wrapper, which shares its first fields with method descriptors.
-        let owner = unsafe { (*callable.cast::<MethodDescriptor>()).owner };
-        return Key(callable as usize, owner as usize, 2);
+        return unsafe { type_subject(callable.cast()) };
     }
     // SAFETY: a live type, whose name is a C string.
     if unsafe { c_text((*kind).tp_name) } == METHOD_WRAPPER {
-        // SAFETY: a slot wrapper bound to an object.
-        let descriptor = unsafe { (*callable.cast::<MethodWrapper>()).descriptor };
-        // SAFETY: kept alive by the wrapper.
-        let owner = unsafe { (*descriptor).owner };
-        return Key(descriptor as usize, owner as usize, 4);
+        // SAFETY: a slot wrapper bound to an object, which keeps the wrapper alive.
+        return unsafe { descriptor_subject(&*(*callable.cast::<MethodWrapper>()).descriptor) };
     }
     // SAFETY: a live type.
-    unsafe { type_key(kind) }
+    unsafe { type_subject(kind) }
 }
 
-/// A type, by what its name is made of: at the same address there may be another
-/// one by now, of the same `__name__`.
+/// # Safety
+/// - the descriptor is alive.
+#[inline(always)]
+unsafe fn descriptor_subject(descriptor: &MethodDescriptor) -> Subject {
+    // The name is an interned constant of the definition, or one of its own.
+    let key = Key(descriptor.method as usize, descriptor.name as usize, descriptor.owner as usize);
+    // SAFETY: the owner is kept alive by the descriptor.
+    Subject { key, owner: unsafe { heap_type(descriptor.owner) }, function: ptr::null() }
+}
+
+/// # Safety
+/// - `kind` is alive.
+#[inline(always)]
+unsafe fn type_subject(kind: *mut PyTypeObject) -> Subject {
+    // SAFETY: the caller's promise.
+    let owner = unsafe { heap_type(kind) };
+    Subject { key: Key(kind as usize, 0, 1), owner, function: ptr::null() }
+}
+
+/// The type, if it is one that can be freed and renamed; else null.
 ///
 /// # Safety
 /// - `kind` is alive.
 #[inline(always)]
-unsafe fn type_key(kind: *mut PyTypeObject) -> Key {
+unsafe fn heap_type(kind: *mut PyTypeObject) -> *mut PyTypeObject {
     // SAFETY: the caller's promise.
-    let (name, flags) = unsafe { ((*kind).tp_name, ffi::PyType_GetFlags(kind)) };
-    if flags & ffi::Py_TPFLAGS_HEAPTYPE == 0 {
-        return Key(kind as usize, name as usize, 1);
-    }
-    // SAFETY: a heap type has the longer struct.
-    let qualname = unsafe { (*kind.cast::<ffi::PyHeapTypeObject>()).ht_qualname };
-    Key(kind as usize, name as usize, qualname as usize)
+    let flags = unsafe { ffi::PyType_GetFlags(kind) };
+    if flags & ffi::Py_TPFLAGS_HEAPTYPE == 0 { ptr::null_mut() } else { kind }
 }
 
-/// What a C function is bound to, if that is a module or a type; else its type.
+/// What a C function is bound to, if that is a module or a type, else its type; and
+/// the heap type among these that its name may be made of, or null.
 ///
 /// # Safety
 /// - `bound` is null or alive.
 #[inline(always)]
-unsafe fn owner(bound: *mut PyObject) -> *mut PyObject {
-    if bound.is_null() {
-        return bound;
+unsafe fn owner(bound: *mut PyObject) -> (*mut PyObject, *mut PyTypeObject) {
+    // SAFETY: the caller's promise.
+    if bound.is_null() || unsafe { ffi::PyModule_Check(bound) } != 0 {
+        return (bound, ptr::null_mut());
     }
     // SAFETY: the caller's promise.
-    let stands_for_itself =
-        unsafe { ffi::PyModule_Check(bound) != 0 || ffi::PyType_Check(bound) != 0 };
-    if stands_for_itself {
-        return bound;
-    }
+    let is_type = unsafe { ffi::PyType_Check(bound) } != 0;
     // SAFETY: the caller's promise.
-    unsafe { ffi::Py_TYPE(bound) }.cast()
+    let kind = if is_type { bound.cast() } else { unsafe { ffi::Py_TYPE(bound) } };
+    // SAFETY: a live type.
+    (kind.cast(), unsafe { heap_type(kind) })
 }
 
 /// # Safety
@@ -164,7 +278,7 @@ unsafe fn owner(bound: *mut PyObject) -> *mut PyObject {
 unsafe fn first_sight(
     callable: *mut PyObject,
     kind: *mut PyTypeObject,
-    key: Key,
+    subject: &Subject,
     place: usize,
 ) -> u32 {
     let named = std::panic::catch_unwind(|| {
@@ -179,9 +293,42 @@ unsafe fn first_sight(
         Some((recording.generation, if filtered { id | SKIP } else { id }))
     });
     let Some((generation, id)) = named.ok().flatten() else { return SKIP };
-    // SAFETY: the GIL is held, and the reference ends with the statement.
-    unsafe { (*CACHE.0.get())[place] = Slot { key, generation, id } };
+    let mut slot = Slot { key: subject.key, generation, id, ..Slot::EMPTY };
+    if !subject.owner.is_null() {
+        // SAFETY: a live heap type.
+        unsafe {
+            slot.version = (*subject.owner).tp_version_tag;
+            slot.qualname = qualname(subject.owner);
+            slot.module = module_of(subject.owner);
+        }
+        // Anything else may have a destructor, which is not ours to call, nor to put off.
+        // SAFETY: null or alive.
+        if !unsafe { is_plain_text(slot.qualname) && is_plain_text(slot.module) } {
+            return id;
+        }
+    }
+    if !subject.function.is_null() {
+        // SAFETY: the callable, which is alive.
+        slot.is_dynamic = is_dynamic(unsafe { (*subject.function).method });
+        // SAFETY: as above.
+        slot.digest = if slot.is_dynamic { unsafe { digest(subject.function) } } else { 0 };
+    }
+    // SAFETY: the GIL is held. Freeing a text runs no code.
+    unsafe {
+        ffi::Py_XINCREF(slot.qualname);
+        ffi::Py_XINCREF(slot.module);
+        let before = std::mem::replace(&mut (*CACHE.0.get())[place], slot);
+        ffi::Py_XDECREF(before.qualname);
+        ffi::Py_XDECREF(before.module);
+    }
     id
+}
+
+/// # Safety
+/// - `object` is null or alive.
+unsafe fn is_plain_text(object: *mut PyObject) -> bool {
+    // SAFETY: the caller's promise.
+    object.is_null() || unsafe { is_exactly(object, &raw mut ffi::PyUnicode_Type) }
 }
 
 /// Module and qualified name of a callable.
@@ -226,10 +373,14 @@ unsafe fn function_name(function: &CFunction) -> (Vec<u8>, Vec<u8>) {
         let module = unsafe { text(function.module) };
         return (module.unwrap_or_default(), name.to_vec());
     }
-    // SAFETY: alive, not null.
-    let kind = unsafe { owner(bound) }.cast();
-    // SAFETY: a live type and a definition.
-    let definer = unsafe { definer(kind, function.method) };
+    // SAFETY: alive.
+    let (kind, _) = unsafe { owner(bound) };
+    // SAFETY: live types and a definition; a method of a type may be its metaclass's.
+    let definer = unsafe {
+        definer(kind.cast(), function.method)
+            .or_else(|| definer(ffi::Py_TYPE(bound), function.method))
+            .unwrap_or(kind.cast())
+    };
     // SAFETY: a live type.
     let (module, owner) = unsafe { type_name(definer) };
     (module, [owner.as_slice(), name].join(&b'.'))
@@ -240,25 +391,39 @@ unsafe fn function_name(function: &CFunction) -> (Vec<u8>, Vec<u8>) {
 ///
 /// # Safety
 /// - the GIL is held; `kind` is alive.
-unsafe fn definer(kind: *mut PyTypeObject, method: *const ffi::PyMethodDef) -> *mut PyTypeObject {
-    // SAFETY: the definition's name is a C string; a new reference or null comes back.
-    let name = unsafe { Owned::take(ffi::PyUnicode_FromString((*method).ml_name)) };
-    let Some(name) = name else { return kind };
-    // SAFETY: a live type; a borrowed reference or null comes back, and no code is run.
-    let found = unsafe { _PyType_Lookup(kind, name.as_ptr()) };
-    if found.is_null() {
-        return kind;
+unsafe fn definer(
+    kind: *mut PyTypeObject,
+    method: *const ffi::PyMethodDef,
+) -> Option<*mut PyTypeObject> {
+    // SAFETY: a live type.
+    let order = unsafe { (*kind).tp_mro };
+    // SAFETY: null or alive.
+    if order.is_null() || unsafe { ffi::PyTuple_Check(order) } == 0 {
+        return None;
     }
-    // SAFETY: alive in the type's dict.
-    let found_kind = unsafe { ffi::Py_TYPE(found) };
-    let is_method = found_kind == &raw mut ffi::PyMethodDescr_Type
-        || found_kind == &raw mut ffi::PyClassMethodDescr_Type;
-    if !is_method {
-        return kind;
+    // SAFETY: the definition's name is a C string.
+    let name = unsafe { std::ffi::CStr::from_ptr((*method).ml_name) };
+    // SAFETY: a tuple.
+    for index in 0..unsafe { ffi::PyTuple_Size(order) } {
+        // SAFETY: below the size; the order holds types only.
+        let base = unsafe { ffi::PyTuple_GetItem(order, index) }.cast::<PyTypeObject>();
+        // SAFETY: a live type.
+        let Some(dict) = (unsafe { type_dict(base) }) else { continue };
+        // SAFETY: alive; borrowed from it.
+        let found = unsafe { dict_get(dict.as_ptr(), name) };
+        if found.is_null() {
+            continue;
+        }
+        // SAFETY: alive in the type's dict.
+        let found_kind = unsafe { ffi::Py_TYPE(found) };
+        let is_method = found_kind == &raw mut ffi::PyMethodDescr_Type
+            || found_kind == &raw mut ffi::PyClassMethodDescr_Type;
+        // SAFETY: a descriptor that has a definition.
+        if is_method && unsafe { (*found.cast::<MethodDescriptor>()).method } == method {
+            return Some(base);
+        }
     }
-    // SAFETY: a descriptor that has a definition.
-    let descriptor = unsafe { &*found.cast::<MethodDescriptor>() };
-    if descriptor.method == method { descriptor.owner } else { kind }
+    None
 }
 
 /// # Safety

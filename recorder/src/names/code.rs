@@ -5,6 +5,8 @@
     reason = "a call and taking over the reference that it returns are one step"
 )]
 
+mod lines;
+
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::OnceLock;
@@ -139,10 +141,13 @@ unsafe fn name(code: *mut PyObject, globals: *mut PyObject) -> Option<(u32, u32)
     }
     let code_flags = get_number(c"co_flags").unwrap_or(0) as u32;
     let filtered = !recording.options.filter.admits(&module, &qualname, &file);
+    let first_line = u32::try_from(get_number(c"co_firstlineno").unwrap_or(0)).unwrap_or(0);
     let symbol = Symbol {
         flags: if filtered { FILTERED } else { 0 },
         code_flags,
-        first_line: u32::try_from(get_number(c"co_firstlineno").unwrap_or(0)).unwrap_or(0),
+        first_line,
+        // SAFETY: the caller's promise.
+        last_line: unsafe { last_line(code, NESTED_MAX) },
         file,
         ..Symbol::named(SymbolKind::Python, &module, &qualname)
     };
@@ -155,6 +160,49 @@ unsafe fn name(code: *mut PyObject, globals: *mut PyObject) -> Option<(u32, u32)
         id |= GENERATOR;
     }
     Some((recording.generation, id))
+}
+
+/// Functions within functions that [`last_line`] looks into.
+const NESTED_MAX: usize = 8;
+
+/// The last line that a code object or one defined in it has; 0 where there is none.
+///
+/// # Safety
+/// - the GIL is held; `code` is a live code object.
+unsafe fn last_line(code: *mut PyObject, nested: usize) -> u32 {
+    // SAFETY: the caller's promise; code objects compute no attribute by Python code.
+    let (first, table, constants) = unsafe {
+        (
+            attribute(code, c"co_firstlineno").and_then(|value| number(value.as_ptr())),
+            attribute(code, c"co_linetable"),
+            attribute(code, c"co_consts"),
+        )
+    };
+    let first = first.and_then(|line| u32::try_from(line).ok()).unwrap_or(0);
+    let mut last = 0;
+    if let Some(table) = table {
+        // SAFETY: a live object.
+        if unsafe { ffi::PyBytes_Check(table.as_ptr()) } != 0 {
+            // SAFETY: bytes, which `table` keeps alive.
+            last = lines::last(first, unsafe { crate::ffi::bytes_of(table.as_ptr()) });
+        }
+    }
+    let Some(constants) = constants.filter(|_| nested > 0) else { return last };
+    // SAFETY: a live object.
+    if unsafe { ffi::PyTuple_Check(constants.as_ptr()) } == 0 {
+        return last;
+    }
+    // SAFETY: a tuple.
+    for index in 0..unsafe { ffi::PyTuple_Size(constants.as_ptr()) } {
+        // SAFETY: below the size, borrowed.
+        let constant = unsafe { ffi::PyTuple_GetItem(constants.as_ptr(), index) };
+        // SAFETY: alive in the tuple.
+        if unsafe { is_exactly(constant, &raw mut ffi::PyCode_Type) } {
+            // SAFETY: a code object, alive in the tuple.
+            last = last.max(unsafe { last_line(constant, nested - 1) });
+        }
+    }
+    last
 }
 
 /// The instruction at a byte offset, as it was compiled; 0 where there is none.
