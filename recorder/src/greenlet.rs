@@ -39,6 +39,8 @@ thread_local! {
     /// Our callable while it waits to be installed again: greenlet takes away one that raises,
     /// which ours does where the one before it did.
     static REMOVED: Cell<*mut PyObject> = const { Cell::new(ptr::null_mut()) };
+    /// The greenlet that runs, as far as we were told; only ever compared.
+    static LAST: Cell<*mut PyObject> = const { Cell::new(ptr::null_mut()) };
 }
 
 /// Whether threads should watch for switches.
@@ -168,6 +170,8 @@ struct Tracer {
 /// What one thread's callable knows.
 struct State {
     generation: u32,
+    /// The thread that it is of.
+    ident: usize,
     /// Owned; null where there was none.
     previous: *mut PyObject,
     /// The address of the thread's main greenlet, which lives as long as the thread.
@@ -289,6 +293,14 @@ unsafe fn tracer_type() -> *mut PyTypeObject {
 unsafe extern "C" fn dealloc(object: *mut PyObject) {
     // SAFETY: an object of our type, which owns its state.
     let state = unsafe { Box::from_raw((*object.cast::<Tracer>()).state) };
+    let writer = thread::writer();
+    let is_here = state.ident == thread::current_ident() && !writer.is_null();
+    if is_here && state.generation == GENERATION.load(Ordering::Relaxed) {
+        // The program put its own in our place, and did not even keep ours.
+        // SAFETY: the current thread's own writer, with the GIL held.
+        let said = std::panic::catch_unwind(|| unsafe { (*writer).lose_fibers() });
+        drop(said);
+    }
     // SAFETY: null or owned.
     unsafe { ffi::Py_XDECREF(state.previous) };
     for known in state.numbers.values() {
@@ -324,6 +336,7 @@ unsafe fn new_tracer(previous: *mut PyObject, main: *mut PyObject) -> Option<Own
     let object = unsafe { Owned::take(ffi::PyObject_New(kind)) }?;
     let state = State {
         generation: GENERATION.load(Ordering::Relaxed),
+        ident: thread::current_ident(),
         // SAFETY: null or alive.
         previous: unsafe { ffi::Py_XNewRef(previous) },
         main,
@@ -351,7 +364,7 @@ pub fn ask(writer: &mut Writer, what: Ask) -> bool {
             // The package was taken out of `sys.modules`: nothing says that we are not told.
             (Ask::Check, None) => true,
             // SAFETY: as above.
-            (Ask::Check, Some(api)) => unsafe { is_told(&api) },
+            (Ask::Check, Some(api)) => unsafe { is_told(&api) || is_in_step(&api) },
         }
     }));
     answer.unwrap_or(true)
@@ -367,6 +380,17 @@ unsafe fn is_told(api: &Api) -> bool {
     // SAFETY: alive.
     let state = tracer.as_ref().and_then(|tracer| unsafe { state_of(tracer.as_ptr()) });
     state.is_some_and(|state| state.generation == GENERATION.load(Ordering::Relaxed))
+}
+
+/// Whether the greenlet that we were told of last is the one that runs: another callable
+/// in our place may hand on to ours.
+///
+/// # Safety
+/// - the GIL is held.
+unsafe fn is_in_step(api: &Api) -> bool {
+    // SAFETY: a builtin function without arguments; a new reference comes back.
+    let current = unsafe { Owned::take(ffi::PyObject_CallNoArgs(api.getcurrent)) };
+    current.is_some_and(|current| current.as_ptr() == LAST.get())
 }
 
 /// Has the current thread's switches told to us. True: there is nothing more to do.
@@ -425,6 +449,7 @@ unsafe fn begin(
     entering: bool,
 ) {
     let Some(recording) = recording::current() else { return };
+    LAST.set(current.as_ptr());
     let is_main = current.as_ptr() == main.as_ptr();
     let ident = thread::current_ident();
     let now = match writer.is_fresh() {
@@ -512,7 +537,10 @@ unsafe fn switched(tracer: *mut PyObject, pair: *mut PyObject) {
     if state.generation != GENERATION.load(Ordering::Relaxed) {
         // That recording is over, and this is the first that its thread hears of it.
         // SAFETY: the GIL is held.
-        if let Some(api) = unsafe { Api::get() } {
+        let Some(api) = (unsafe { Api::get() }) else { return };
+        // SAFETY: the GIL is held.
+        let now = unsafe { api.tracer() };
+        if now.is_some_and(|now| now.as_ptr() == tracer) {
             // SAFETY: null or alive.
             unsafe { api.set_tracer(state.previous) };
         }
@@ -524,6 +552,7 @@ unsafe fn switched(tracer: *mut PyObject, pair: *mut PyObject) {
     }
     // SAFETY: a pair; borrowed.
     let target = unsafe { ffi::PyTuple_GetItem(pair, 1) };
+    LAST.set(target);
     let (Some(recording), writer) = (recording::current(), attach::writer()) else { return };
     // SAFETY: the current thread's own writer, with the GIL held.
     let writer = unsafe { &mut *writer };
@@ -555,6 +584,8 @@ pub unsafe fn unwatch_here() {
     let Some(tracer) = (unsafe { api.tracer() }) else { return };
     // SAFETY: alive.
     if let Some(state) = unsafe { state_of(tracer.as_ptr()) } {
+        // It is we who take it away.
+        state.generation = 0;
         // SAFETY: null or alive.
         unsafe { api.set_tracer(state.previous) };
     }

@@ -349,6 +349,35 @@ def test_a_tracer_that_takes_our_place_is_said_once(record):
     assert recorded.view("verify")["ok"]
 
 
+HANDS_ON = """\
+    import greenlet
+    main = greenlet.getcurrent()
+    def work():
+        while True:
+            step()
+            main.switch()
+    def step():
+        pass
+    def run():
+        one = greenlet.greenlet(work)
+        one.switch()
+        before = greenlet.gettrace()
+        greenlet.settrace(lambda *event: before(*event))
+        for _ in range(3000):
+            one.switch()
+            step()
+    run()
+    """
+
+
+def test_a_tracer_in_front_of_ours_that_hands_on_is_no_loss(record):
+    events = record(HANDS_ON, "--no-c-calls").events()
+    assert not [event for event in events if event["kind"] == "lost"]
+    check_balance(events)
+    steps = [e["fiber"] for e in events if e["name"] == "step" and e["kind"] == "call"]
+    assert steps == [1] + [1, 0] * 3000
+
+
 FORKS = """\
     import os, greenlet
     main = greenlet.getcurrent()

@@ -107,8 +107,10 @@ impl Writer {
         let ask = self.cold.helpers.fibers;
         if std::mem::take(&mut self.cold.fibers.unwatched) {
             self.cold.fibers.tries += 1;
+            // Unless it turns out at once that they cannot be.
+            self.cold.fibers.watched = true;
             let done = ask(self, Ask::Watch { entering });
-            self.cold.fibers.watched = done;
+            self.cold.fibers.watched &= done;
             self.cold.fibers.unwatched |= !done && self.cold.fibers.tries < TRIES_MAX;
         }
         if std::mem::take(&mut self.cold.fibers.unchecked) {
@@ -121,13 +123,13 @@ impl Writer {
     pub(super) fn check_fibers(&mut self) {
         let ask = self.cold.helpers.fibers;
         if self.cold.fibers.watched && !ask(self, Ask::Check) {
-            self.cold.fibers.watched = false;
             self.lose_fibers();
         }
     }
 
     /// From here on switches may go unseen.
     pub fn lose_fibers(&mut self) {
+        self.cold.fibers.watched = false;
         let mut payload = Vec::new();
         long::encode_lost(&mut payload, 0, Cause::Hook);
         self.long(Subkind::LOST, UNNUMBERED, &payload);
