@@ -173,4 +173,4 @@ def threads():
     print(sorted(done.items()))
 
 
-PROGRAMS = {f.__name__: f for f in (nested, deep, random_walk, threads)}
+PROGRAMS = {"nested": nested, "deep": deep, "random_walk": random_walk, "threads": threads}
