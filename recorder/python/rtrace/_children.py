@@ -15,6 +15,7 @@ from rtrace import _core
 VARIABLE = "RTRACE_SESSION"
 
 _watching = False
+_asked = False
 
 
 def invite() -> None:
@@ -36,9 +37,12 @@ def uninvite() -> None:
 
 def join() -> None:
     """Make this process one of the session it is invited to, unless it is already."""
+    global _asked
     session = os.environ.get(VARIABLE)
-    if not session or _core._session() is not None:
+    if not session or _asked or _core._session() is not None:
         return
+    # `site` may call twice in one start, and a refusal stays one.
+    _asked = True
     # Registered before the program registers anything, and so called last.
     atexit.register(end)
     _core._join(os.fsencode(session), [os.fsencode(argument) for argument in sys.orig_argv])
