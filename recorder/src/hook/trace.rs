@@ -8,7 +8,7 @@
     reason = "a call and taking over the reference that it returns are one step"
 )]
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::ffi::{self, PyFrameObject, PyObject};
@@ -20,7 +20,7 @@ use rtrace_format::{Kind, Word};
 use super::slot::Slot;
 use super::{frame, raised};
 use crate::attach;
-use crate::ffi::Owned;
+use crate::ffi::{Owned, attribute};
 use crate::names::{SKIP, code};
 use crate::options::Options;
 
@@ -136,11 +136,22 @@ unsafe fn want_opcodes(frame: *mut PyFrameObject) {
 /// # Safety
 /// - the GIL is held; both are alive.
 unsafe fn set_opcodes(frame: *mut PyFrameObject, value: *mut PyObject) {
-    let name = c"f_trace_opcodes".as_ptr();
-    // SAFETY: the caller's promise; an attribute of the struct, no code is run.
-    if unsafe { ffi::PyObject_SetAttrString(frame.cast(), name, value) } != 0 {
-        // SAFETY: the GIL is held.
-        unsafe { ffi::PyErr_Clear() };
+    let set = |name: &CStr, value| {
+        // SAFETY: the caller's promise; an attribute of the struct, no code is run.
+        if unsafe { ffi::PyObject_SetAttrString(frame.cast(), name.as_ptr(), value) } != 0 {
+            // SAFETY: the GIL is held.
+            unsafe { ffi::PyErr_Clear() };
+        }
+    };
+    set(c"f_trace_opcodes", value);
+    // From 3.13 on the wish is heard once the frame has a trace function of its own too.
+    // SAFETY: alive; the attribute's value is too.
+    let own = unsafe { attribute(frame.cast(), c"f_trace") };
+    // SAFETY: the address of a static.
+    let none = unsafe { ffi::Py_None() };
+    if cfg!(Py_3_13) && own.is_some_and(|own| own.as_ptr() == none) {
+        set(c"f_trace", value);
+        set(c"f_trace", none);
     }
 }
 
