@@ -17,7 +17,7 @@ mod table;
 mod tree;
 mod verify;
 
-pub use args::{Arguments, Command, FilterArguments, Sort, TraceArguments};
+pub use args::{Arguments, Command, FilterArguments, LookArguments, Sort, TraceArguments};
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -29,6 +29,7 @@ use clap::Parser;
 use crate::escape;
 use crate::filter::Filter;
 use crate::trace::{OpenOptions, Trace};
+use crate::tui;
 
 /// Runs `rtrace-view` on the arguments of this process.
 pub fn main() -> ExitCode {
@@ -67,7 +68,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.command {
         None => match &arguments.trace {
             None => sessions::run(),
-            Some(path) => view(path, &arguments.filter),
+            Some(path) => view(path, &arguments.filter, &arguments.look),
         },
         Some(Command::Info(a)) => ask(a, |trace, filter| info::run(trace, filter, a.json)),
         Some(Command::Report(a)) => {
@@ -80,6 +81,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
             ask(a, |trace, filter| exceptions::run(trace, filter, a.json))
         }
         Some(Command::Verify(a)) => ask(a, |trace, _| verify::run(&a.trace, trace, a.json)),
+        Some(Command::Keys(a)) => {
+            let keys = if a.markdown { tui::keys_as_markdown() } else { tui::keys_as_file() };
+            Ok(output::print(&keys)?)
+        }
         Some(Command::Pack(a)) => pack::run(&a.source, &a.output),
         Some(Command::BenchFrames(a)) => {
             let options = OpenOptions { session: a.filter.session.clone() };
@@ -135,12 +140,19 @@ fn say(what: &str) {
 }
 
 /// `rtrace-view TRACE`: the terminal UI on a terminal, the report elsewhere.
-fn view(path: &Path, filter: &FilterArguments) -> Result<ExitCode> {
+fn view(path: &Path, filter: &FilterArguments, look: &LookArguments) -> Result<ExitCode> {
     let resolved = filter.resolve()?;
     let trace = open(path, filter)?;
     if io::stdout().is_terminal() && io::stdin().is_terminal() {
-        let range = (resolved.from_ns, resolved.to_ns);
-        crate::tui::show(trace, OpenOptions { session: filter.session.clone() }, range)?;
+        let setup = tui::Setup {
+            range: (resolved.from_ns, resolved.to_ns),
+            threads: resolved.threads,
+            function: filter.function.clone(),
+            background: look.theme.map(Into::into),
+            color: look.color.into(),
+            ascii: look.ascii,
+        };
+        tui::show(trace, OpenOptions { session: filter.session.clone() }, &setup)?;
         return Ok(ExitCode::SUCCESS);
     }
     let code = report::run(&trace, &resolved, Sort::default(), false)?;

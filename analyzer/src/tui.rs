@@ -7,6 +7,9 @@
 mod bench;
 mod camera;
 mod caps;
+mod clipboard;
+mod config;
+mod editor;
 mod keys;
 mod layout;
 mod model;
@@ -29,26 +32,24 @@ mod invented;
 mod tests;
 
 pub use bench::Frames;
+pub use config::{Background, Color, Setup};
+pub use keys::{as_file as keys_as_file, as_markdown as keys_as_markdown};
 
 use std::io;
 use std::sync::Arc;
 
 use crate::trace::{OpenOptions, Trace};
 
-/// Shows a trace, opened with `options`, until the user leaves; first of all the times of
-/// `range`, in nanoseconds since the trace began, where they are given. Standard input and output must be a terminal.
+/// Shows a trace, opened with `options`, until the user leaves. Standard input and output must be
+/// a terminal.
 ///
 /// # Errors
 ///
 /// What the terminal answers.
-pub fn show(
-    trace: Trace,
-    options: OpenOptions,
-    range: (Option<i64>, Option<i64>),
-) -> io::Result<()> {
+pub fn show(trace: Trace, options: OpenOptions, setup: &Setup) -> io::Result<()> {
     // A progress bar would be drawn into the screen.
     crate::progress::forbid();
-    run::run(Arc::new(traced::Traced::new(trace, options, range)))
+    run::run(Arc::new(traced::Traced::new(trace, options, setup.range)), setup)
 }
 
 /// Times a scripted tour of the trace's views, drawn off-screen.

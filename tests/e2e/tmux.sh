@@ -20,7 +20,7 @@ screen() { tm capture-pane -p -t main; }
 await() {
     wanted=yes
     if [ "$1" = no ]; then wanted=no; shift; fi
-    for _ in $(seq 200); do
+    for _ in $(seq 600); do
         if screen | grep -qF -- "$1"; then found=yes; else found=no; fi
         [ "$found" = "$wanted" ] && return 0
         sleep 0.05
@@ -49,8 +49,23 @@ keys Escape
 await no 'zoom in about the caret'
 keys 2
 await 'p99'
-keys q
-await no 'p99'
+keys 3
+await 'top-down'
+keys b
+await 'bottom-up'
+keys 4
+await 'step over'
+keys g
+await 'event 0 of'
+keys j j
+await 'event 2 of'
+keys '<'
+await 'bottom-up'
+keys : t h r e a d
+await 'only-thread'
+keys Escape
+keys 1
+await no 'bottom-up'
 keys / z z z q Enter
 await 'no function matches'
 tm resize-window -t main -x 39 -y 9

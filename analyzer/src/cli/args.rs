@@ -8,6 +8,7 @@ use regex::bytes::Regex;
 use super::Usage;
 use crate::filter::Filter;
 use crate::time;
+use crate::tui::{Background, Color};
 
 /// Explore recordings of Python programs made by rtrace.
 ///
@@ -24,6 +25,63 @@ pub struct Arguments {
     /// Filters of the view.
     #[command(flatten)]
     pub filter: FilterArguments,
+    /// How the terminal UI looks.
+    #[command(flatten)]
+    pub look: LookArguments,
+}
+
+/// How the terminal UI looks.
+#[derive(Debug, Args)]
+pub struct LookArguments {
+    /// The background of the terminal, where it does not tell.
+    #[arg(long, value_enum, value_name = "THEME")]
+    pub theme: Option<Theme>,
+    /// Whether the terminal UI has colours; auto obeys NO_COLOR.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    pub color: When,
+    /// Draw the terminal UI with ASCII alone.
+    #[arg(long)]
+    pub ascii: bool,
+}
+
+/// The background of the terminal.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Theme {
+    /// Light text on it.
+    Dark,
+    /// Dark text on it.
+    Light,
+}
+
+impl From<Theme> for Background {
+    fn from(theme: Theme) -> Background {
+        match theme {
+            Theme::Dark => Background::Dark,
+            Theme::Light => Background::Light,
+        }
+    }
+}
+
+/// Whether there are colours.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum When {
+    /// As the environment says.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl From<When> for Color {
+    fn from(when: When) -> Color {
+        match when {
+            When::Auto => Color::Auto,
+            When::Always => Color::Always,
+            When::Never => Color::Never,
+        }
+    }
 }
 
 /// One command.
@@ -45,6 +103,8 @@ pub enum Command {
     Verify(TraceArguments),
     /// Draws a scripted tour of the terminal UI off-screen and times each frame.
     BenchFrames(TraceArguments),
+    /// Prints the keys of the terminal UI, as the file of keys that may change them.
+    Keys(KeysArguments),
     /// Makes a finished trace.bin of a dead session, or of a trace that leads to one.
     Pack(PackArguments),
 }
@@ -60,6 +120,14 @@ pub struct TraceArguments {
     /// Filters.
     #[command(flatten)]
     pub filter: FilterArguments,
+}
+
+/// Arguments of `keys`.
+#[derive(Debug, Args)]
+pub struct KeysArguments {
+    /// Print tables in Markdown, for documentation.
+    #[arg(long)]
+    pub markdown: bool,
 }
 
 /// Arguments of `report`.

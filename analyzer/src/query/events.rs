@@ -5,6 +5,9 @@
 //! their time has come, so that memory is bounded by the threads active at once.
 
 mod stream;
+mod window;
+
+pub use window::{Window, count_before, number_to_ns, window};
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -35,6 +38,8 @@ pub struct Row<'a> {
     pub depth: u32,
     /// Its record number.
     pub number: u64,
+    /// The tick at which the frame was entered that this event left, if that is known.
+    pub since: Option<u64>,
     /// The rest.
     pub detail: Detail<'a>,
 }

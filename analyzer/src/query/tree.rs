@@ -61,9 +61,18 @@ pub struct Node {
 /// With a limit, the heaviest nodes are kept: a caller is never lighter than what it
 /// calls, so they always hang together.
 pub fn tree(trace: &Trace, selection: &Selection) -> Tree {
+    tree_until(trace, selection, &|| false).unwrap_or(Tree { complete: false, lanes: Vec::new() })
+}
+
+/// The same, unless `cancelled` says that nobody waits any more.
+pub fn tree_until(
+    trace: &Trace,
+    selection: &Selection,
+    cancelled: &(dyn Fn() -> bool + Sync),
+) -> Option<Tree> {
     let lanes = parallel::map(&selection.threads, |&index| {
         let thread = &trace.threads[index];
-        let mut grower = Grower { range: selection.range, ..Grower::default() };
+        let mut grower = Grower::new(selection.range, cancelled);
         if thread.blocks.is_empty() {
             grower.stand_still(thread);
         } else {
@@ -77,6 +86,9 @@ pub fn tree(trace: &Trace, selection: &Selection) -> Tree {
         }
         lanes
     });
+    if cancelled() {
+        return None;
+    }
     let mut lanes: Vec<LaneTree> = lanes.into_iter().flatten().collect();
     let mut shown: Vec<Vec<bool>> = lanes.iter().map(|lane| asked_for(lane, selection)).collect();
     if let Some(limit) = selection.limit {
@@ -87,7 +99,7 @@ pub fn tree(trace: &Trace, selection: &Selection) -> Tree {
         arrange(trace, lane);
     }
     lanes.retain(|lane| !lane.roots.is_empty());
-    Tree { complete: trace.is_complete(selection), lanes }
+    Some(Tree { complete: trace.is_complete(selection), lanes })
 }
 
 /// A lane while its tree grows.
@@ -179,17 +191,32 @@ impl Growing {
     }
 }
 
+/// How many events pass between two looks at whether the answer is still wanted.
+const LOOK: u32 = 8_192;
+
 /// Grows the trees of one thread.
-#[derive(Debug, Default)]
-struct Grower {
+struct Grower<'a> {
     range: TickRange,
     /// The lanes that do not run.
     lanes: HashMap<u32, Growing>,
     current: Option<u32>,
     running: Growing,
+    cancelled: &'a (dyn Fn() -> bool + Sync),
+    look: u32,
 }
 
-impl Grower {
+impl<'a> Grower<'a> {
+    fn new(range: TickRange, cancelled: &'a (dyn Fn() -> bool + Sync)) -> Self {
+        Self {
+            range,
+            lanes: HashMap::new(),
+            current: None,
+            running: Growing::default(),
+            cancelled,
+            look: LOOK,
+        }
+    }
+
     /// A thread without a record: it stayed for ever where it was first seen.
     fn stand_still(&mut self, thread: &Thread) {
         let Some(known) = &thread.final_stack else { return };
@@ -220,7 +247,7 @@ impl Grower {
     }
 }
 
-impl Visitor for Grower {
+impl Visitor for Grower<'_> {
     fn begin(&mut self, lane: &Lane, tick: u64) {
         let known = match self.current == Some(lane.fiber) {
             true => &mut self.running,
@@ -239,6 +266,13 @@ impl Visitor for Grower {
 
     #[inline]
     fn event(&mut self, event: &Event<'_>) -> ControlFlow<()> {
+        self.look -= 1;
+        if self.look == 0 {
+            self.look = LOOK;
+            if (self.cancelled)() {
+                return ControlFlow::Break(());
+            }
+        }
         match event.step {
             Step::Entered { .. } => {
                 self.running.advance(event.record.tick);

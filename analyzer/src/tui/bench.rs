@@ -73,7 +73,7 @@ pub struct Frames {
 ///
 /// Writing to memory failed.
 pub fn tour(source: Arc<dyn Source>) -> io::Result<Frames> {
-    let caps = Caps { colors: Colors::True, ascii: false };
+    let caps = Caps { colors: Colors::True, ascii: false, light: false };
     let (sender, messages) = mpsc::channel();
     let mut screen = Screen {
         model: Model::new(source.overview(), caps, SIZE),

@@ -67,6 +67,15 @@ impl Camera {
         self.clamp();
     }
 
+    /// Shows what a grid showed, column by column where the screen has as many.
+    pub fn show(&mut self, grid: Grid) {
+        if grid.cols != self.grid.cols {
+            return self.fit(grid.start(), grid.end());
+        }
+        self.grid = grid;
+        self.clamp();
+    }
+
     /// Zooms by `num / den` (above one: in) so that `anchor` stays in its column; about the middle
     /// if the anchor is off the screen.
     pub fn zoom(&mut self, num: i64, den: i64, anchor: i64) {

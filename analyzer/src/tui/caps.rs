@@ -20,6 +20,8 @@ pub struct Caps {
     pub colors: Colors,
     /// Whether only ASCII can be shown.
     pub ascii: bool,
+    /// Whether the background is light.
+    pub light: bool,
 }
 
 impl Caps {
@@ -43,7 +45,11 @@ impl Caps {
             let locale = locale.to_ascii_lowercase();
             locale.contains("utf-8") || locale.contains("utf8")
         });
-        Caps { colors, ascii: simple || !utf8 }
+        // Some terminals tell their colours as "15;0": foreground, then background.
+        let background = set("COLORFGBG")
+            .and_then(|colors| colors.rsplit(';').next().and_then(|last| last.parse::<u8>().ok()));
+        let light = matches!(background, Some(7 | 9..=15));
+        Caps { colors, ascii: simple || !utf8, light }
     }
 }
 
@@ -66,6 +72,13 @@ mod tests {
         assert_eq!(is(&[utf8, xterm, ("NO_COLOR", "")]), Colors::Ansi256);
         assert_eq!(is(&[utf8, ("TERM", "xterm")]), Colors::Ansi16);
         assert_eq!(is(&[("TERM", "dumb")]), Colors::None);
+    }
+
+    #[test]
+    fn a_light_background_is_what_the_terminal_says() {
+        assert!(caps(&[("COLORFGBG", "0;15")]).light);
+        assert!(!caps(&[("COLORFGBG", "15;0")]).light && !caps(&[]).light);
+        assert!(!caps(&[("COLORFGBG", "15;default")]).light);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! A source of invented calls, for tests: everything by plain loops over a list.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::query::timeline::{Flags, Gap, Lane, Raster};
 
 use super::source::{
-    Density, Ended, ExceptionRow, Exceptions, Find, FunctionRow, Functions, Label, LaneAsk,
-    LaneInfo, Overview, Selected, Source, State, Step,
+    CallTree, Density, Ended, EventPage, EventRow, EventsAsk, ExceptionRow, Exceptions, Find,
+    FunctionRow, Functions, Hits, Label, LaneAsk, LaneInfo, NOBODY, Overview, Part, Selected,
+    Source, State, Step, TreeNode,
 };
 use super::theme::Tint;
 use super::worker::Ticket;
@@ -54,6 +56,7 @@ impl Invented {
                 name: name.to_owned(),
                 module: module.to_owned(),
                 place: if c { String::new() } else { format!("src/{module}.py:{}", 10 + id) },
+                source: (!c).then(|| (format!("src/{module}.py").into(), 10 + id as u32)),
                 tint: Tint::of(module.as_bytes(), name.as_bytes(), c),
                 c,
             }
@@ -170,6 +173,47 @@ impl Invented {
         children
     }
 
+    fn wants(&self, part: &Part, call: &Call) -> bool {
+        part.lane.is_none_or(|lane| lane == call.lane)
+            && part.functions.as_ref().is_none_or(|functions| functions.contains(&call.symbol))
+    }
+
+    /// Adds the paths of calls that have one caller, and those below.
+    fn grow(&self, part: &Part, tree: &mut CallTree, parent: u32, calls: Vec<&Call>) {
+        let inside = |c: &&Call| c.start < part.to && c.end > part.from;
+        let clipped = |c: &Call| (c.end.min(part.to) - c.start.max(part.from)).max(0) as u64;
+        let mut by_symbol: Vec<(u32, Vec<&Call>)> = Vec::new();
+        for call in calls.into_iter().filter(inside) {
+            match by_symbol.iter_mut().find(|(symbol, _)| *symbol == call.symbol) {
+                Some((_, same)) => same.push(call),
+                None => by_symbol.push((call.symbol, vec![call])),
+            }
+        }
+        let total = |calls: &[&Call]| calls.iter().map(|c| clipped(c)).sum::<u64>();
+        by_symbol.sort_by_key(|(symbol, calls)| (std::cmp::Reverse(total(calls)), *symbol));
+        let first = tree.nodes.len() as u32;
+        for (symbol, calls) in &by_symbol {
+            let below: u64 = calls.iter().flat_map(|c| self.children(c)).map(clipped).sum();
+            tree.nodes.push(TreeNode {
+                symbol: *symbol,
+                parent,
+                calls: calls.len() as u64,
+                self_ns: total(calls) - below,
+                total_ns: total(calls),
+                children: (0, 0),
+            });
+        }
+        let own = (first, tree.nodes.len() as u32);
+        match tree.nodes.get_mut(parent as usize) {
+            Some(node) => node.children = own,
+            None => tree.roots = own.1,
+        }
+        for (at, (_, calls)) in (first..).zip(by_symbol) {
+            let children = calls.iter().flat_map(|c| self.children(c)).collect();
+            self.grow(part, tree, at, children);
+        }
+    }
+
     fn step(&self, from: &Selected, step: Step) -> Option<&Call> {
         let of_lane = || self.calls.iter().filter(|c| c.lane == from.lane);
         let me = of_lane().find(|c| c.depth == from.depth && c.start as u64 == from.key)?;
@@ -225,10 +269,11 @@ impl Source for Invented {
         out
     }
 
-    fn functions(&self, from: i64, to: i64, _: &Ticket) -> Option<Functions> {
+    fn functions(&self, part: &Part, _: &Ticket) -> Option<Functions> {
+        let Part { from, to, .. } = *part;
         let mut rows: Vec<FunctionRow> = Vec::new();
         for symbol in 0..self.overview.labels.len() as u32 {
-            let mine = self.calls.iter().filter(|c| c.symbol == symbol);
+            let mine = self.calls.iter().filter(|c| c.symbol == symbol && self.wants(part, c));
             let mine: Vec<&Call> = mine.filter(|c| c.start < to && c.end > from).collect();
             let longest = mine.iter().map(|c| (c.end - c.start) as u64).max();
             let Some(longest) = longest else { continue };
@@ -244,10 +289,11 @@ impl Source for Invented {
                 max_ns: Some(longest),
             });
         }
-        Some(Functions { range: (from, to), rows, complete: true })
+        Some(Functions { part: part.clone(), rows, complete: true })
     }
 
-    fn exceptions(&self, from: i64, to: i64, _: &Ticket) -> Option<Exceptions> {
+    fn exceptions(&self, part: &Part, _: &Ticket) -> Option<Exceptions> {
+        let Part { from, to, .. } = *part;
         let raised = self.calls.iter().filter(|c| c.flags.unwound && from <= c.end && c.end < to);
         let rows = raised.map(|call| ExceptionRow {
             what: "OperationalError: timeout".to_owned(),
@@ -259,7 +305,75 @@ impl Source for Invented {
             first: call.end,
             last: call.end,
         });
-        Some(Exceptions { range: (from, to), rows: rows.collect() })
+        Some(Exceptions { part: part.clone(), rows: rows.collect() })
+    }
+
+    fn tree(&self, part: &Part, _: &Ticket) -> Option<CallTree> {
+        let mut tree = CallTree { complete: true, ..CallTree::default() };
+        let roots: Vec<&Call> = self.calls.iter().filter(|c| c.depth == 0).collect();
+        self.grow(part, &mut tree, NOBODY, roots);
+        Some(tree)
+    }
+
+    fn events(&self, ask: &EventsAsk, _: &Ticket) -> Option<EventPage> {
+        let mut rows = Vec::new();
+        for call in self.calls.iter().filter(|call| self.wants(&ask.part, call)) {
+            let row = |ns, kind, took| EventRow {
+                ns,
+                lane: Some(call.lane),
+                number: 0,
+                kind,
+                depth: call.depth,
+                symbol: Some(call.symbol),
+                line: None,
+                text: String::new(),
+                took,
+            };
+            let took = Some((call.end - call.start) as u64);
+            if !call.flags.began_before {
+                rows.push(row(call.start, "call", None));
+            }
+            if !call.flags.open {
+                rows.push(row(
+                    call.end,
+                    if call.flags.unwound { "unwind" } else { "return" },
+                    took,
+                ));
+            }
+        }
+        let order = |row: &EventRow| {
+            let call = row.edge() == Some(true);
+            (row.ns, row.lane, call, if call { row.depth } else { u32::MAX - row.depth })
+        };
+        rows.sort_by_key(order);
+        (0..).zip(&mut rows).for_each(|(number, row)| row.number = number);
+        let exact = ask.exact.and_then(|(_, n)| rows.iter().position(|row| row.number == n));
+        let at = exact.unwrap_or_else(|| rows.partition_point(|row| row.ns < ask.ns));
+        let from = at.saturating_sub(ask.before);
+        let to = (at + ask.after).min(rows.len());
+        let (first, last) = (from == 0, to == rows.len());
+        let rows = rows[from..to].to_vec();
+        Some(EventPage { rows, at: at - from, before: from as u64, first, last })
+    }
+
+    fn hits(&self, symbols: &HashSet<u32>, cols: u16, _: &Ticket) -> Option<Hits> {
+        let hits = self.calls.iter().filter(|call| symbols.contains(&call.symbol));
+        let mut starts: Vec<i64> = hits.map(|call| call.start).collect();
+        starts.sort_unstable();
+        let mut marked = vec![false; usize::from(cols)];
+        for start in &starts {
+            let at = (start * i64::from(cols) / self.overview.end) as usize;
+            if let Some(col) = marked.get_mut(at) {
+                *col = true;
+            }
+        }
+        Some(Hits { count: starts.len() as u64, cols: marked, starts })
+    }
+
+    fn time_of_event(&self, number: u64, _: &Ticket) -> Option<i64> {
+        let mut times: Vec<i64> = self.calls.iter().flat_map(|c| [c.start, c.end]).collect();
+        times.sort_unstable();
+        times.get(number as usize).copied()
     }
 
     fn find(&self, find: &Find, _: &Ticket) -> Option<Selected> {
@@ -271,6 +385,13 @@ impl Source for Invented {
                 .filter(|c| c.lane == *lane && c.depth <= *depth && c.start < *to && c.end > *from)
                 .max_by_key(|c| (c.depth, c.end - c.start)),
             Find::Step { from, step } => self.step(from, *step),
+            Find::Out { from } => self.step(from, Step::Parent),
+            Find::Event { lane, ns, depth } => self
+                .calls
+                .iter()
+                .filter(|c| c.lane == *lane && c.depth <= *depth)
+                .filter(|c| c.start <= *ns && *ns <= c.end)
+                .max_by_key(|c| (c.depth, c.start)),
             Find::Again { call } => self
                 .calls
                 .iter()

@@ -1,75 +1,16 @@
-//! The one table of keys. What a key does, the footer and the help overlay all derive from it.
+//! Keys: from an event of the terminal to a command. What there is stands in the one
+//! [table](BINDINGS), from which the footer, the help, the palette, the documentation and the
+//! user's own keys derive.
+
+mod table;
+
+pub use table::{BINDINGS, Binding, Command};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::model::View;
 
-/// Everything that a key can ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Command {
-    Show(View),
-    Help,
-    Back,
-    Cancel,
-    QuitNow,
-    Search,
-    NextHit,
-    PreviousHit,
-    ToggleDetails,
-    NextException,
-    PreviousException,
-    Redraw,
-    Suspend,
-    Hold,
-    ZoomIn,
-    ZoomOut,
-    PanLeft,
-    PanRight,
-    ScreenLeft,
-    ScreenRight,
-    Whole,
-    Focus,
-    FitSelection,
-    PreviousSibling,
-    NextSibling,
-    Parent,
-    Child,
-    HeaviestChild,
-    PreviousCall,
-    NextCall,
-    PreviousLane,
-    NextLane,
-    Start,
-    End,
-    LanesUp,
-    LanesDown,
-    Goto,
-    RowUp,
-    RowDown,
-    RowsUp,
-    RowsDown,
-    FirstRow,
-    LastRow,
-    SortNext,
-    SortPrevious,
-    SortReverse,
-    Open,
-}
-
-/// Where a binding holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// In every view.
-    Global,
-    /// In the timeline.
-    Timeline,
-    /// In views that are tables.
-    Table,
-    /// In the table of functions.
-    Functions,
-}
-
-/// One key as it is written in the table.
+/// One key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
     code: KeyCode,
@@ -88,20 +29,54 @@ const fn code(code: KeyCode) -> Key {
     Key { code, control: false }
 }
 
+/// Keys that have no character, as they are written.
+const NAMED: [(&str, KeyCode); 14] = [
+    ("Space", KeyCode::Char(' ')),
+    ("PgUp", KeyCode::PageUp),
+    ("PgDn", KeyCode::PageDown),
+    ("Left", KeyCode::Left),
+    ("Right", KeyCode::Right),
+    ("Up", KeyCode::Up),
+    ("Down", KeyCode::Down),
+    ("Home", KeyCode::Home),
+    ("End", KeyCode::End),
+    ("Enter", KeyCode::Enter),
+    ("Esc", KeyCode::Esc),
+    ("Tab", KeyCode::Tab),
+    ("Backspace", KeyCode::Backspace),
+    ("Delete", KeyCode::Delete),
+];
+
 impl Key {
     /// The key as help prints it.
     pub fn label(self) -> String {
+        let control = if self.control { "Ctrl-" } else { "" };
+        if let Some((name, _)) = NAMED.iter().find(|(_, code)| *code == self.code) {
+            return format!("{control}{name}");
+        }
         match self.code {
-            KeyCode::Char(' ') => "Space".to_owned(),
-            KeyCode::Char(c) if self.control => format!("Ctrl-{c}"),
-            KeyCode::Char(c) => c.to_string(),
-            KeyCode::PageUp => "PgUp".to_owned(),
-            KeyCode::PageDown => "PgDn".to_owned(),
-            KeyCode::Left => "Left".to_owned(),
-            KeyCode::Right => "Right".to_owned(),
-            KeyCode::Up => "Up".to_owned(),
-            KeyCode::Down => "Down".to_owned(),
-            other => format!("{other:?}"),
+            KeyCode::Char(c) => format!("{control}{c}"),
+            KeyCode::F(n) => format!("{control}F{n}"),
+            other => format!("{control}{other:?}"),
+        }
+    }
+
+    /// The key of a label.
+    pub fn parse(label: &str) -> Option<Key> {
+        let (control, rest) = match label.strip_prefix("Ctrl-") {
+            Some(rest) if !rest.is_empty() => (true, rest),
+            _ => (false, label),
+        };
+        if let Some((_, code)) = NAMED.iter().find(|(name, _)| name.eq_ignore_ascii_case(rest)) {
+            return Some(Key { code: *code, control });
+        }
+        if let Some(n) = rest.strip_prefix(['F', 'f']).and_then(|n| n.parse().ok()) {
+            return (1..=12).contains(&n).then_some(Key { code: KeyCode::F(n), control });
+        }
+        let mut chars = rest.chars();
+        match (chars.next(), chars.next()) {
+            (Some(c), None) if !c.is_control() => Some(Key { code: KeyCode::Char(c), control }),
+            _ => None,
         }
     }
 
@@ -113,116 +88,119 @@ impl Key {
     }
 }
 
-/// One line of the table.
-#[derive(Clone, Copy, Debug)]
-pub struct Binding {
-    /// What it does.
-    pub command: Command,
-    /// The keys that do it, the one to show first.
-    pub keys: &'static [Key],
-    /// Where it holds.
-    pub scope: Scope,
-    /// What help says.
-    pub help: &'static str,
-    /// Short form for the footer; empty: not there.
-    pub footer: &'static str,
+/// The bindings that hold for one user: the table, with the keys that they chose.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// In the order of the table.
+    chosen: Vec<(&'static Binding, Vec<Key>)>,
 }
 
-const fn bind(
-    scope: Scope,
-    command: Command,
-    keys: &'static [Key],
-    help: &'static str,
-    footer: &'static str,
-) -> Binding {
-    Binding { command, keys, scope, help, footer }
-}
-
-use Command as C;
-use Scope::{Functions, Global, Table, Timeline};
-
-/// All bindings, in the order of the help overlay.
-pub const BINDINGS: &[Binding] = &[
-    bind(Timeline, C::ZoomIn, &[ch('w'), ch('+'), ch('=')], "zoom in about the caret", "zoom"),
-    bind(Timeline, C::ZoomOut, &[ch('s'), ch('-')], "zoom out", ""),
-    bind(Timeline, C::PanLeft, &[ch('a')], "pan to earlier times", "pan"),
-    bind(Timeline, C::PanRight, &[ch('d')], "pan to later times", ""),
-    bind(Timeline, C::ScreenLeft, &[ch('A')], "one screen earlier", ""),
-    bind(Timeline, C::ScreenRight, &[ch('D')], "one screen later", ""),
-    bind(Timeline, C::Whole, &[ch('0')], "the whole trace", "whole"),
-    bind(Timeline, C::Focus, &[ch('f')], "centre the call, then fit it", "focus"),
-    bind(Timeline, C::FitSelection, &[code(KeyCode::Enter)], "fit the call to the screen", ""),
-    bind(
-        Timeline,
-        C::PreviousSibling,
-        &[ch('h'), code(KeyCode::Left)],
-        "call before, same parent",
-        "select",
-    ),
-    bind(Timeline, C::Child, &[ch('j'), code(KeyCode::Down)], "first call made by this one", ""),
-    bind(Timeline, C::Parent, &[ch('k'), code(KeyCode::Up)], "the caller", ""),
-    bind(Timeline, C::NextSibling, &[ch('l'), code(KeyCode::Right)], "call after, same parent", ""),
-    bind(Timeline, C::HeaviestChild, &[ch('J')], "longest call made by this one", "heaviest"),
-    bind(Timeline, C::PreviousCall, &[ch(',')], "call before, at any depth", ""),
-    bind(Timeline, C::NextCall, &[ch('.')], "call after, at any depth", ""),
-    bind(Timeline, C::PreviousLane, &[ch('{')], "thread above", "thread"),
-    bind(Timeline, C::NextLane, &[ch('}')], "thread below", ""),
-    bind(Timeline, C::LanesUp, &[code(KeyCode::PageUp)], "scroll threads up", ""),
-    bind(Timeline, C::LanesDown, &[code(KeyCode::PageDown)], "scroll threads down", ""),
-    bind(Timeline, C::Start, &[ch('g'), code(KeyCode::Home)], "start of the trace", ""),
-    bind(Timeline, C::End, &[ch('G'), code(KeyCode::End)], "end of the trace", ""),
-    bind(Timeline, C::Goto, &[ch('\\')], "go to a time: 12.5s, +3ms, 50%", ""),
-    bind(Table, C::RowDown, &[ch('j'), code(KeyCode::Down)], "next row", "move"),
-    bind(Table, C::RowUp, &[ch('k'), code(KeyCode::Up)], "row before", ""),
-    bind(Table, C::RowsDown, &[code(KeyCode::PageDown), ctrl('d')], "a page down", ""),
-    bind(Table, C::RowsUp, &[code(KeyCode::PageUp), ctrl('u')], "a page up", ""),
-    bind(Table, C::FirstRow, &[ch('g'), code(KeyCode::Home)], "first row", ""),
-    bind(Table, C::LastRow, &[ch('G'), code(KeyCode::End)], "last row", ""),
-    bind(Functions, C::SortNext, &[ch('s')], "sort by the next column", "sort"),
-    bind(Functions, C::SortPrevious, &[ch('S')], "sort by the column before", ""),
-    bind(Functions, C::SortReverse, &[ch('~')], "reverse the order", ""),
-    bind(Table, C::Open, &[code(KeyCode::Enter)], "show it on the timeline", "open"),
-    bind(Global, C::Show(View::Timeline), &[ch('1')], "timeline of all threads", ""),
-    bind(Global, C::Show(View::Functions), &[ch('2')], "functions of the range on screen", ""),
-    bind(Global, C::Show(View::Exceptions), &[ch('5')], "exceptions of the range on screen", ""),
-    bind(Global, C::Search, &[ch('/')], "search functions by regex", "search"),
-    bind(Global, C::NextHit, &[ch('n')], "next hit", ""),
-    bind(Global, C::PreviousHit, &[ch('N')], "hit before", ""),
-    bind(Global, C::NextException, &[ch('e')], "next exception", "exception"),
-    bind(Global, C::PreviousException, &[ch('E')], "exception before", ""),
-    bind(Global, C::ToggleDetails, &[ch('i')], "details of the call, more or less", ""),
-    bind(Global, C::Hold, &[ch(' ')], "live: hold, and follow again", ""),
-    bind(Global, C::Redraw, &[ctrl('l')], "draw the screen anew", ""),
-    bind(Global, C::Suspend, &[ctrl('z')], "suspend", ""),
-    bind(Global, C::Help, &[ch('?')], "this help", "help"),
-    bind(Global, C::Cancel, &[code(KeyCode::Esc)], "cancel", ""),
-    bind(Global, C::Back, &[ch('q')], "back, or quit", "quit"),
-    bind(Global, C::QuitNow, &[ctrl('c')], "quit", ""),
-];
-
-/// What `event` asks for in a view.
-pub fn resolve(view: View, event: &KeyEvent) -> Option<Command> {
-    let here = in_view(view);
-    BINDINGS
-        .iter()
-        .filter(|binding| here(binding.scope))
-        .find(|binding| binding.keys.iter().any(|key| key.is(event)))
-        .map(|binding| binding.command)
-}
-
-/// The bindings that hold in a view, its own before the global ones.
-pub fn of_view(view: View) -> impl Iterator<Item = &'static Binding> {
-    let here = in_view(view);
-    BINDINGS.iter().filter(move |binding| here(binding.scope))
-}
-
-fn in_view(view: View) -> impl Fn(Scope) -> bool {
-    move |scope| match scope {
-        Global => true,
-        Timeline => view == View::Timeline,
-        Table => view != View::Timeline,
-        Functions => view == View::Functions,
+impl Default for Keys {
+    fn default() -> Keys {
+        Keys { chosen: BINDINGS.iter().map(|b| (b, b.keys.to_vec())).collect() }
     }
+}
+
+impl Keys {
+    /// What `event` asks for in a view.
+    pub fn resolve(&self, view: View, event: &KeyEvent) -> Option<Command> {
+        self.of_view(view)
+            .find(|(_, keys)| keys.iter().any(|key| key.is(event)))
+            .map(|(binding, _)| binding.command)
+    }
+
+    /// The bindings that hold in a view, in the order of the table.
+    pub fn of_view(&self, view: View) -> impl Iterator<Item = (&'static Binding, &[Key])> {
+        let here = self.chosen.iter().filter(move |(binding, _)| binding.scope.holds_in(view));
+        here.map(|(binding, keys)| (*binding, keys.as_slice()))
+    }
+
+    /// The keys of a text of lines `command = key key`, over those of the table. Blank lines and
+    /// those that begin with `#` are passed over; a command without keys is reached by the palette
+    /// alone.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, with the number of its line.
+    pub fn with(text: &str) -> Result<Keys, String> {
+        let mut keys = Keys::default();
+        for (number, line) in text.lines().enumerate() {
+            let wrong = |what: String| format!("line {}: {what}", number + 1);
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let Some((name, labels)) = line.split_once(" =").or_else(|| line.split_once('='))
+            else {
+                return Err(wrong("no `=` between a command and its keys".to_owned()));
+            };
+            let name = name.trim();
+            let slot = keys.chosen.iter_mut().find(|(binding, _)| binding.name == name);
+            let Some((_, chosen)) = slot else {
+                return Err(wrong(format!("there is no command `{name}`")));
+            };
+            let parse = |label| Key::parse(label).ok_or(wrong(format!("`{label}` is no key")));
+            *chosen = labels.split_whitespace().map(parse).collect::<Result<_, _>>()?;
+        }
+        for view in View::ALL {
+            keys.check(*view)?;
+        }
+        Ok(keys)
+    }
+
+    /// No key means two things in a view.
+    fn check(&self, view: View) -> Result<(), String> {
+        let mut taken: Vec<(Key, &str)> = Vec::new();
+        for (binding, keys) in self.of_view(view) {
+            for key in keys {
+                if let Some((_, other)) = taken.iter().find(|(of, _)| of == key) {
+                    let (key, name, view) = (key.label(), binding.name, view.name());
+                    return Err(format!("in {view}, `{key}` is both {other} and {name}"));
+                }
+                taken.push((*key, binding.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The table as a file of keys: every command, what it does, and its keys.
+pub fn as_file() -> String {
+    let mut out = String::from(
+        "# Keys of rtrace-view: `command = key key`. Only lines that differ are needed.\n",
+    );
+    let mut scope = None;
+    for binding in BINDINGS {
+        if scope != Some(binding.scope) {
+            scope = Some(binding.scope);
+            out.push_str(&format!("\n# {}\n", binding.scope.title()));
+        }
+        let keys: Vec<String> = binding.keys.iter().map(|key| key.label()).collect();
+        let keys = keys.join(" ");
+        out.push_str(&format!("# {}\n{} = {keys}\n", binding.help, binding.name));
+    }
+    out
+}
+
+/// The table for the documentation.
+pub fn as_markdown() -> String {
+    let mut out = String::new();
+    let mut scope = None;
+    for binding in BINDINGS {
+        if scope != Some(binding.scope) {
+            scope = Some(binding.scope);
+            out.push_str(&format!("\n### {}\n\n", binding.scope.title()));
+            out.push_str("| keys | what they do | command |\n|---|---|---|\n");
+        }
+        let quote = |key: &Key| match key.label().as_str() {
+            "|" => "`\\|`".to_owned(),
+            "`" => "`` ` ``".to_owned(),
+            label => format!("`{label}`"),
+        };
+        let keys: Vec<String> = binding.keys.iter().map(quote).collect();
+        out.push_str(&format!("| {} | {} | {} |\n", keys.join(" "), binding.help, binding.name));
+    }
+    out
 }
 
 /// A key as a person would name it, for "not bound" messages.
@@ -232,44 +210,4 @@ pub fn name(event: &KeyEvent) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_key_means_two_things_in_one_view() {
-        for view in View::ALL {
-            let all: Vec<Key> = of_view(*view).flat_map(|b| b.keys.iter().copied()).collect();
-            for (i, key) in all.iter().enumerate() {
-                assert!(!all[..i].contains(key), "{} in {view:?}", key.label());
-            }
-        }
-    }
-
-    #[test]
-    fn the_fixed_keys_are_bound() {
-        let press = |c| KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE);
-        let fixed = [
-            ('1', C::Show(View::Timeline)),
-            ('2', C::Show(View::Functions)),
-            ('/', C::Search),
-            ('?', C::Help),
-            ('w', C::ZoomIn),
-            ('a', C::PanLeft),
-            ('s', C::ZoomOut),
-            ('d', C::PanRight),
-            ('0', C::Whole),
-            ('q', C::Back),
-        ];
-        for (key, command) in fixed {
-            assert_eq!(resolve(View::Timeline, &press(key)), Some(command), "{key}");
-        }
-    }
-
-    #[test]
-    fn shifted_letters_are_the_same_with_and_without_the_modifier() {
-        for modifiers in [KeyModifiers::NONE, KeyModifiers::SHIFT] {
-            let event = KeyEvent::new(KeyCode::Char('J'), modifiers);
-            assert_eq!(resolve(View::Timeline, &event), Some(C::HeaviestChild));
-        }
-    }
-}
+mod tests;

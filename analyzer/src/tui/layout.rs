@@ -90,6 +90,9 @@ impl Layout {
             table: row(1, height.saturating_sub(2)),
             lanes: Vec::new(),
         };
+        if model.view == View::Events && details >= 2 {
+            layout.table.height = height.saturating_sub(2 + details);
+        }
         if !small && model.view == View::Timeline {
             layout.lanes = place(model, flame);
         }
@@ -111,7 +114,8 @@ impl Layout {
 /// Shares the height among the lanes: as much as each needs if that fits, else the same for all
 /// that need more. A lane has two rows at least, so with very many the rest is scrolled.
 fn place(model: &Model, flame: Rect) -> Vec<LanePlace> {
-    let lanes = model.overview.lanes.len();
+    let order = model.shown_lanes();
+    let lanes = order.len();
     let height = usize::from(flame.height);
     if lanes == 0 || height == 0 {
         return Vec::new();
@@ -120,14 +124,15 @@ fn place(model: &Model, flame: Rect) -> Vec<LanePlace> {
     let fewest = 2.min(height);
     let shown = (height / (fewest + ruled)).clamp(1, lanes);
     let top = model.top_lane.min(lanes - shown);
-    let needs: Vec<usize> = (top..top + shown)
-        .map(|lane| (model.deepest.get(lane).copied().unwrap_or(0) as usize).clamp(fewest, 1_000))
+    let needs: Vec<usize> = order[top..top + shown]
+        .iter()
+        .map(|&lane| (model.deepest.get(lane).copied().unwrap_or(0) as usize).clamp(fewest, 1_000))
         .collect();
     let rows = share(height.saturating_sub(ruled * (shown - 1)), &needs);
     let mut y = flame.y;
     let mut places = Vec::with_capacity(shown);
     for (i, rows) in rows.into_iter().enumerate() {
-        let lane = top + i;
+        let lane = order[top + i];
         let ruled = ruled == 1 && i + 1 < shown;
         let depth = model.depths.get(&lane).copied().unwrap_or(0);
         places.push(LanePlace { lane, y, rows: rows as u16, depth, ruled });

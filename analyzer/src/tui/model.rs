@@ -1,183 +1,29 @@
 //! All that the screen knows. Changed by `update` alone, drawn by `view` alone.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+mod history;
+mod outline;
+mod search;
+mod tables;
+mod views;
 
-use regex::Regex;
+pub use history::History;
+pub use outline::{Mode, Outline, Row, Way};
+pub use search::Search;
+pub use tables::{Column, ExceptionTable, List, Replay, Table, TreeTable};
+pub use views::{Ask, Overlay, Prompt, View};
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::query::timeline::Lane;
 
 use super::camera::Camera;
 use super::caps::Caps;
-use super::source::{Density, Exceptions, FunctionRow, Functions, LaneAsk, Overview, Selected};
+use super::config::Setup;
+use super::keys::Keys;
+use super::source::{Density, Hits, Overview, Part, Selected};
 use super::theme::Theme;
-use super::worker::{Generation, Slot};
-
-/// The views that there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum View {
-    /// All threads over time.
-    Timeline,
-    /// The functions of the range on the screen.
-    Functions,
-    /// The exceptions of the range on the screen.
-    Exceptions,
-}
-
-impl View {
-    /// In the order of their keys.
-    pub const ALL: &[View] = &[View::Timeline, View::Functions, View::Exceptions];
-
-    /// The key that shows it.
-    pub fn key(self) -> char {
-        match self {
-            View::Timeline => '1',
-            View::Functions => '2',
-            View::Exceptions => '5',
-        }
-    }
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            View::Timeline => "Timeline",
-            View::Functions => "Functions",
-            View::Exceptions => "Exceptions",
-        }
-    }
-}
-
-/// What lies over the view and takes the keys.
-#[derive(Clone, Debug)]
-pub enum Overlay {
-    /// The keys; scrolled down by so many lines.
-    Help(usize),
-    /// A line of text being typed.
-    Prompt(Prompt),
-}
-
-/// What a prompt is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// A regex of function names.
-    Search,
-    /// A time.
-    Goto,
-}
-
-/// A line of text being typed.
-#[derive(Clone, Debug)]
-pub struct Prompt {
-    /// What for.
-    pub ask: Ask,
-    /// The text.
-    pub text: String,
-    /// The search as it was, to go back to on Esc.
-    pub before: Search,
-}
-
-/// The search, and the functions that it matches.
-#[derive(Clone, Debug, Default)]
-pub struct Search {
-    /// The regex as typed.
-    pub text: String,
-    /// The functions that match.
-    pub symbols: Arc<HashSet<u32>>,
-    /// What is wrong with the regex.
-    pub error: Option<String>,
-}
-
-impl Search {
-    /// The functions of `overview` that match `text`; none if it is empty.
-    pub fn new(text: &str, overview: &Overview) -> Search {
-        let mut search = Search { text: text.to_owned(), ..Search::default() };
-        if text.is_empty() {
-            return search;
-        }
-        match Regex::new(text) {
-            Ok(regex) => {
-                let matches = |label: &super::source::Label| {
-                    regex.is_match(&label.name)
-                        || regex.is_match(&format!("{}.{}", label.module, label.name))
-                };
-                let found = overview.labels.iter().enumerate().filter(|(_, l)| matches(l));
-                search.symbols = Arc::new(found.map(|(id, _)| id as u32).collect());
-            }
-            Err(_) => search.error = Some(format!("{text}: not a regular expression")),
-        }
-        search
-    }
-
-    /// Whether a search is on.
-    pub fn active(&self) -> bool {
-        !self.text.is_empty() && self.error.is_none()
-    }
-
-    /// Whether it matches this function.
-    pub fn hits(&self, symbol: u32) -> bool {
-        self.symbols.contains(&symbol)
-    }
-}
-
-/// A column of the function table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Column {
-    SelfTime,
-    Total,
-    Calls,
-    P50,
-    P99,
-    Max,
-    Name,
-}
-
-impl Column {
-    /// In the order of the screen.
-    pub const ALL: [Column; 7] = [
-        Column::SelfTime,
-        Column::Total,
-        Column::Calls,
-        Column::P50,
-        Column::P99,
-        Column::Max,
-        Column::Name,
-    ];
-}
-
-/// The function table.
-#[derive(Clone, Debug)]
-pub struct Table {
-    /// The figures, of the range that they name.
-    pub functions: Option<Functions>,
-    /// Rows as shown: filtered and sorted.
-    pub shown: Vec<FunctionRow>,
-    /// The column that it is sorted by.
-    pub sort: Column,
-    /// Whether the smallest come first.
-    pub reverse: bool,
-    /// The row of the cursor.
-    pub cursor: usize,
-    /// The first row on the screen.
-    pub top: usize,
-}
-
-/// The exceptions.
-#[derive(Clone, Debug, Default)]
-pub struct ExceptionTable {
-    /// The rows, of the range that they name.
-    pub exceptions: Option<Exceptions>,
-    /// The row of the cursor.
-    pub cursor: usize,
-    /// The first row on the screen.
-    pub top: usize,
-}
-
-impl ExceptionTable {
-    /// How many rows there are.
-    pub fn len(&self) -> usize {
-        self.exceptions.as_ref().map_or(0, |exceptions| exceptions.rows.len())
-    }
-}
+use super::worker::{Generation, Job, Slot};
 
 /// A line for the footer, until the next key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,19 +45,6 @@ pub struct Pending {
     pub progress: Option<(u64, u64)>,
 }
 
-/// What was last asked in a slot, so that the same is not asked again.
-#[derive(Clone, Debug, Default)]
-pub struct Asked {
-    /// Lanes.
-    pub lanes: HashMap<usize, (LaneAsk, u64)>,
-    /// The minimap's columns.
-    pub density: Option<(u16, u64)>,
-    /// The function table's range.
-    pub functions: Option<(i64, i64, u64)>,
-    /// The range of the exceptions.
-    pub exceptions: Option<(i64, i64, u64)>,
-}
-
 /// The mouse button is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drag {
@@ -221,6 +54,27 @@ pub struct Drag {
     pub column: u16,
     /// Whether it moved since.
     pub moved: bool,
+    /// Whether it moves the picture; else it marks a range.
+    pub pans: bool,
+}
+
+/// A stretch of time that is marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Where it was begun.
+    pub anchor: i64,
+    /// Where it ends; while it is open the caret takes this along.
+    pub end: i64,
+    /// Whether it is still open.
+    pub open: bool,
+}
+
+impl Mark {
+    /// The stretch, `[from, to)`.
+    pub fn range(self) -> (i64, i64) {
+        let (from, to) = (self.anchor.min(self.end), self.anchor.max(self.end));
+        (from, to.max(from.saturating_add(1)))
+    }
 }
 
 /// All that the screen knows.
@@ -262,18 +116,42 @@ pub struct Model {
     pub details: bool,
     /// The search.
     pub search: Search,
+    /// What it found.
+    pub hits: Option<Hits>,
+    /// Only what this matches is shown in lists, and bright on the timeline.
+    pub filter: Search,
+    /// Only this lane is shown.
+    pub only: Option<usize>,
+    /// Lanes that stand on top.
+    pub pinned: Vec<usize>,
+    /// The marked range: all tables are about it.
+    pub mark: Option<Mark>,
+    /// Marked moments, in order.
+    pub bookmarks: Vec<i64>,
+    /// The function that all views share.
+    pub function: Option<u32>,
+    /// Where one was.
+    pub history: History,
+    /// The user's keys.
+    pub keys: Keys,
+    /// Whether the mouse is ours.
+    pub mouse: bool,
     /// The function table.
     pub table: Table,
     /// The exceptions.
     pub exceptions: ExceptionTable,
+    /// The call tree.
+    pub tree: TreeTable,
+    /// The events.
+    pub replay: Replay,
     /// A line for the footer.
     pub status: Option<Status>,
     /// Whether the view follows the end of a live session.
     pub follow: bool,
     /// The mouse button is down.
     pub drag: Option<Drag>,
-    /// What was asked.
-    pub asked: Asked,
+    /// What was last asked in a slot, and of which version of the trace.
+    pub asked: HashMap<Slot, (Job, u64)>,
     /// What is under way.
     pub pending: HashMap<Slot, Pending>,
     /// The last generation given out.
@@ -304,19 +182,24 @@ impl Model {
             centred: false,
             details: true,
             search: Search::default(),
-            table: Table {
-                functions: None,
-                shown: Vec::new(),
-                sort: Column::SelfTime,
-                reverse: false,
-                cursor: 0,
-                top: 0,
-            },
+            hits: None,
+            filter: Search::default(),
+            only: None,
+            pinned: Vec::new(),
+            mark: None,
+            bookmarks: Vec::new(),
+            function: None,
+            history: History::default(),
+            keys: Keys::default(),
+            mouse: true,
+            table: Table::default(),
             exceptions: ExceptionTable::default(),
+            tree: TreeTable::default(),
+            replay: Replay::default(),
             status: None,
             follow,
             drag: None,
-            asked: Asked::default(),
+            asked: HashMap::new(),
             pending: HashMap::new(),
             generation: 0,
             overview: Arc::new(overview),
@@ -334,9 +217,58 @@ impl Model {
         model
     }
 
+    /// Begins with the filters of the command line.
+    pub fn begin_with(&mut self, setup: &Setup) {
+        if let Some(function) = &setup.function {
+            self.filter = Search::new(function, &self.overview);
+        }
+        let lanes = &self.overview.lanes;
+        let is = |wanted: &str| {
+            let serial = wanted.parse().ok();
+            let by_serial = lanes.iter().position(|lane| Some(lane.serial) == serial);
+            by_serial.or_else(|| lanes.iter().position(|lane| lane.name == wanted))
+        };
+        match setup.threads.as_slice() {
+            [] => {}
+            [one] => match is(one) {
+                Some(lane) => (self.only, self.lane) = (Some(lane), lane),
+                None => self.alarm(format!("no thread has the serial or name {one}")),
+            },
+            _ => self.say("of several threads the screen shows one (t) or all"),
+        }
+    }
+
     /// The label of a function.
     pub fn label(&self, symbol: u32) -> Option<&super::source::Label> {
         self.overview.labels.get(symbol as usize)
+    }
+
+    /// The stretch of time that tables are about: the marked one, or what is on the screen.
+    pub fn range(&self) -> (i64, i64) {
+        let (begin, end) = self.camera.bounds();
+        let (from, to) = match self.mark.filter(|mark| !mark.open) {
+            Some(mark) => mark.range(),
+            None => (self.camera.grid().start(), self.camera.grid().end()),
+        };
+        let from = from.clamp(begin, end - 1);
+        (from, to.clamp(from + 1, end))
+    }
+
+    /// The part of the trace that tables are about.
+    pub fn part(&self) -> Part {
+        let (from, to) = self.range();
+        let functions = self.filter.active().then(|| Arc::clone(&self.filter.symbols));
+        Part { from, to, lane: self.only, functions }
+    }
+
+    /// The lanes to be shown, from top to bottom.
+    pub fn shown_lanes(&self) -> Vec<usize> {
+        let lanes = self.overview.lanes.len();
+        if let Some(only) = self.only.filter(|&lane| lane < lanes) {
+            return vec![only];
+        }
+        let pinned = self.pinned.iter().copied().filter(|&lane| lane < lanes);
+        pinned.chain((0..lanes).filter(|lane| !self.pinned.contains(lane))).collect()
     }
 
     /// Whether a worker still has something to say.

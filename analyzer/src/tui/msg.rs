@@ -4,7 +4,9 @@ use crossterm::event::{KeyEvent, MouseEvent};
 
 use crate::query::timeline::Lane;
 
-use super::source::{Density, Exceptions, Find, Functions, Overview, Selected};
+use super::source::{
+    CallTree, Density, EventPage, Exceptions, Find, Functions, Hits, Overview, Part, Selected,
+};
 use super::worker::{Generation, Job, Slot};
 
 /// Something happened.
@@ -18,10 +20,16 @@ pub enum Msg {
     Paste(String),
     /// The terminal has this many columns and rows now.
     Resize(u16, u16),
-    /// A while passed; only where something is waited for.
+    /// A while passed; only in a live session.
     Tick,
+    /// A beat of the replay, only while it plays.
+    Beat,
+    /// What became of an effect, for the footer; whether it went wrong.
+    Said(String, bool),
     /// A worker has an answer; more of it follows unless it is the last.
     Answer { slot: Slot, generation: Generation, answer: Box<Answer>, last: bool },
+    /// A worker that answered has no more to say.
+    Done { slot: Slot, generation: Generation },
     /// A worker tells how far it is.
     Progress { slot: Slot, generation: Generation, done: u64, total: u64 },
     /// A worker broke off by a panic.
@@ -43,6 +51,14 @@ pub enum Answer {
     Functions(Functions),
     /// The exceptions.
     Exceptions(Exceptions),
+    /// The call tree, and what it is about.
+    Tree(CallTree, Part),
+    /// Events.
+    Events(EventPage),
+    /// The hits of a search.
+    Hits(Hits),
+    /// When an event happened, and its number.
+    Number(Option<i64>, u64),
     /// A call, and what was asked.
     Found(Option<Selected>, Find),
     /// What a live session has become, if it changed.
@@ -56,6 +72,17 @@ pub enum Effect {
     Ask(Job, Generation),
     /// Draw everything anew.
     Redraw,
+    /// Put a text on the clipboard.
+    Copy(String),
+    /// Show a line of a file in the user's editor.
+    Edit {
+        /// The file, as the trace names it and as it lies here.
+        file: std::path::PathBuf,
+        /// The line, from 1.
+        line: u32,
+    },
+    /// Take the mouse, or leave it to the terminal.
+    Mouse(bool),
     /// Stop the process as Ctrl-Z does.
     Suspend,
     /// End, by this signal if there was one.

@@ -1,15 +1,17 @@
 //! The loop: waits for messages, updates, acts, draws when something changed.
 
 use std::io;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossterm::event::{self, Event};
 use signal_hook::consts::{SIGHUP, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 
-use super::caps::Caps;
+use super::config::{self, Setup};
 use super::model::Model;
 use super::msg::{Effect, Msg};
 use super::source::Source;
@@ -17,7 +19,10 @@ use super::terminal::Terminal;
 use super::update::update;
 use super::view;
 use super::worker::Pool;
+use super::{clipboard, editor};
 
+/// A beat of the replay.
+const BEAT: Duration = Duration::from_millis(100);
 /// How often a live session is looked at anew.
 const REFRESH: Duration = Duration::from_millis(500);
 /// How long a frame waits for answers that are nearly there, so that it is drawn once.
@@ -28,21 +33,29 @@ const GRACE: Duration = Duration::from_millis(12);
 /// # Errors
 ///
 /// What the terminal answers.
-pub fn run(source: Arc<dyn Source>) -> io::Result<()> {
+pub fn run(source: Arc<dyn Source>, setup: &Setup) -> io::Result<()> {
     let overview = source.overview();
-    let caps = Caps::detect(|name| std::env::var(name).ok());
+    let get = |name: &str| std::env::var(name).ok();
+    let caps = setup.caps(get);
+    let (keys, wrong) = config::keys(get);
     let mut terminal = Terminal::enter()?;
     let (sender, messages) = mpsc::channel();
-    read_input(&sender);
+    let input = Input::start(&sender);
     read_signals(&sender)?;
     let size = crossterm::terminal::size()?;
     let mut screen = Screen {
         pool: Pool::new(source, &sender),
         model: Model::new(overview, caps, size),
+        input,
         redraw: true,
         quit: None,
     };
+    screen.model.keys = keys;
     let effects = super::update::open(&mut screen.model);
+    screen.model.begin_with(setup);
+    if let Some(wrong) = wrong {
+        screen.model.alarm(wrong);
+    }
     screen.act(effects, &mut terminal)?;
     let signal = screen.serve(&messages, &mut terminal)?;
     drop(terminal);
@@ -56,6 +69,7 @@ pub fn run(source: Arc<dyn Source>) -> io::Result<()> {
 struct Screen {
     pool: Pool,
     model: Model,
+    input: Input,
     redraw: bool,
     quit: Option<Option<i32>>,
 }
@@ -72,7 +86,12 @@ impl Screen {
                 self.redraw = false;
                 terminal.draw(|frame| view::draw(&self.model, frame))?;
             }
-            let wait = if self.model.live() { REFRESH } else { Duration::from_secs(3600) };
+            let playing = self.model.replay.playing;
+            let wait = match (playing, self.model.live()) {
+                (true, _) => BEAT,
+                (false, true) => REFRESH,
+                (false, false) => Duration::from_secs(3600),
+            };
             let first = match messages.recv_timeout(wait.saturating_sub(looked.elapsed())) {
                 Ok(msg) => Some(msg),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -83,7 +102,7 @@ impl Screen {
             }
             if looked.elapsed() >= wait {
                 looked = Instant::now();
-                self.take(Msg::Tick, terminal)?;
+                self.take(if playing { Msg::Beat } else { Msg::Tick }, terminal)?;
             }
             // Everything that waits is taken before one frame is drawn; answers that come within
             // the grace are in that frame.
@@ -121,34 +140,101 @@ impl Screen {
                     terminal.suspend()?;
                     self.redraw = true;
                 }
+                Effect::Copy(text) => {
+                    let copied = clipboard::copy(&text, terminal.out());
+                    let (said, wrong) = match copied {
+                        Ok(route) => (format!("copied by {}: {text}", route.name()), false),
+                        Err(why) => (why, true),
+                    };
+                    self.take(Msg::Said(said, wrong), terminal)?;
+                }
+                Effect::Edit { file, line } => self.edit(&file, line, terminal)?,
+                Effect::Mouse(ours) => terminal.mouse(ours)?,
                 Effect::Quit(signal) => self.quit = Some(signal),
             }
         }
         Ok(())
     }
+
+    fn edit(&mut self, file: &Path, line: u32, terminal: &mut Terminal) -> io::Result<()> {
+        let shown = crate::escape::text(file.as_os_str().as_encoded_bytes()).into_owned();
+        let wrong = if file.is_file() {
+            let mut program = editor::command(file, line, |name| std::env::var(name).ok());
+            // What is typed belongs to the editor while it runs.
+            let typed = self.input.pause();
+            let status = terminal.run(&mut program);
+            drop(typed);
+            status.err().map(|error| format!("cannot start the editor: {error}"))
+        } else {
+            Some(format!("{shown}: there is no such file here"))
+        };
+        self.redraw = true;
+        match wrong {
+            Some(wrong) => self.take(Msg::Said(wrong, true), terminal),
+            None => Ok(()),
+        }
+    }
 }
 
-/// Reads keys and the mouse on a thread of its own, which ends with the process: a read from a
-/// terminal cannot be interrupted.
-fn read_input(sender: &Sender<Msg>) {
-    let sender = sender.clone();
-    std::thread::spawn(move || {
-        loop {
-            let msg = match event::read() {
-                Ok(Event::Key(key)) => Msg::Key(key),
-                Ok(Event::Mouse(mouse)) => Msg::Mouse(mouse),
-                Ok(Event::Paste(text)) => Msg::Paste(text),
-                Ok(Event::Resize(width, height)) => Msg::Resize(width, height),
-                Ok(Event::FocusGained | Event::FocusLost) => continue,
-                // The terminal is gone: as if it had hung up.
-                Err(_) => Msg::Terminate(SIGHUP),
-            };
-            let gone = matches!(msg, Msg::Terminate(_));
-            if sender.send(msg).is_err() || gone {
-                return;
+/// The thread that reads keys and the mouse. It ends with the process.
+struct Input {
+    /// Held by whoever may read.
+    reading: Arc<Mutex<()>>,
+    paused: Arc<AtomicBool>,
+}
+
+/// While this lives, nothing is read.
+struct Paused<'a> {
+    _held: MutexGuard<'a, ()>,
+    paused: &'a AtomicBool,
+}
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        self.paused.store(false, Ordering::SeqCst);
+    }
+}
+
+/// How long one look for input takes: so long an editor waits at most before it gets the keys.
+const LOOK: Duration = Duration::from_millis(50);
+
+impl Input {
+    fn start(sender: &Sender<Msg>) -> Input {
+        let input = Input { reading: Arc::default(), paused: Arc::default() };
+        let (reading, paused) = (Arc::clone(&input.reading), Arc::clone(&input.paused));
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            loop {
+                if paused.load(Ordering::SeqCst) {
+                    std::thread::sleep(LOOK);
+                    continue;
+                }
+                let held = reading.lock().unwrap_or_else(PoisonError::into_inner);
+                let msg = match event::poll(LOOK).and_then(|any| any.then(event::read).transpose())
+                {
+                    Ok(None | Some(Event::FocusGained | Event::FocusLost)) => continue,
+                    Ok(Some(Event::Key(key))) => Msg::Key(key),
+                    Ok(Some(Event::Mouse(mouse))) => Msg::Mouse(mouse),
+                    Ok(Some(Event::Paste(text))) => Msg::Paste(text),
+                    Ok(Some(Event::Resize(width, height))) => Msg::Resize(width, height),
+                    // The terminal is gone: as if it had hung up.
+                    Err(_) => Msg::Terminate(SIGHUP),
+                };
+                drop(held);
+                let gone = matches!(msg, Msg::Terminate(_));
+                if sender.send(msg).is_err() || gone {
+                    return;
+                }
             }
-        }
-    });
+        });
+        input
+    }
+
+    fn pause(&self) -> Paused<'_> {
+        self.paused.store(true, Ordering::SeqCst);
+        let held = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        Paused { _held: held, paused: &self.paused }
+    }
 }
 
 fn read_signals(sender: &Sender<Msg>) -> io::Result<()> {

@@ -3,7 +3,15 @@
 //! Screens know no trace, only this seam; a trace stands behind it in the program, a handful of
 //! invented calls in the tests.
 
+mod rows;
+
+pub use rows::{
+    CallTree, EventPage, EventRow, EventsAsk, ExceptionRow, Exceptions, FunctionRow, Functions,
+    Hits, NOBODY, TreeNode,
+};
+
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use crate::query::calls::Step;
@@ -21,6 +29,8 @@ pub struct Label {
     pub module: String,
     /// `file:line` of the definition, empty for C functions.
     pub place: String,
+    /// The file of the definition, as it would lie here, and its line; not for showing.
+    pub source: Option<(PathBuf, u32)>,
     /// Its colour.
     pub tint: Tint,
     /// Whether it is a C function.
@@ -139,8 +149,21 @@ pub enum Ended {
     Unknown,
 }
 
+/// What part of a trace the tables are about: shared by all views.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// First nanosecond.
+    pub from: i64,
+    /// First nanosecond after.
+    pub to: i64,
+    /// Only this lane's thread.
+    pub lane: Option<usize>,
+    /// Only these functions.
+    pub functions: Option<Arc<HashSet<u32>>>,
+}
+
 /// Which call is asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Find {
     /// In a lane, what was open within `[from, to)`, no deeper than `depth`: the deepest, and of
     /// these the longest.
@@ -149,6 +172,10 @@ pub enum Find {
     Again { call: Box<Selected> },
     /// From a call to another.
     Step { from: Box<Selected>, step: Step },
+    /// The call that an event belongs to: in a lane, at `ns`, `depth` frames deep. The view stays.
+    Event { lane: usize, ns: i64, depth: u32 },
+    /// The caller of a call, to go to its end.
+    Out { from: Box<Selected> },
     /// The innermost frame open at the end of a lane.
     Last { lane: usize },
     /// The longest call of a function within `[from, to)`.
@@ -157,66 +184,6 @@ pub enum Find {
     Match { symbols: Arc<HashSet<u32>>, ns: i64, forward: bool },
     /// The next exception after `ns`, or the last before it.
     Exception { ns: i64, forward: bool },
-}
-
-/// The figures of one function within the asked range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FunctionRow {
-    /// The function.
-    pub symbol: u32,
-    /// First entries.
-    pub calls: u64,
-    /// Time as the innermost function.
-    pub self_ns: u64,
-    /// Time on the stack at least once.
-    pub total_ns: u64,
-    /// Of spans that ended in the range, if any did.
-    pub p50_ns: Option<u64>,
-    /// As above.
-    pub p99_ns: Option<u64>,
-    /// As above.
-    pub max_ns: Option<u64>,
-}
-
-/// The function table of a range.
-#[derive(Clone, Debug)]
-pub struct Functions {
-    /// The range, `[from, to)`.
-    pub range: (i64, i64),
-    /// Its functions, in no order.
-    pub rows: Vec<FunctionRow>,
-    /// Whether nothing is missing in the range.
-    pub complete: bool,
-}
-
-/// All exceptions of one type and message from one place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExceptionRow {
-    /// Type, and message if there is one, escaped.
-    pub what: String,
-    /// The function that raised it.
-    pub symbol: u32,
-    /// The line, 0 where it is not known.
-    pub line: u32,
-    /// How often.
-    pub count: u64,
-    /// How many a frame stopped; `None` where the hook records unwinds alone.
-    pub handled: Option<u64>,
-    /// How many left the outermost frame.
-    pub escaped: Option<u64>,
-    /// When the first was raised.
-    pub first: i64,
-    /// When the last was.
-    pub last: i64,
-}
-
-/// The exceptions of a range.
-#[derive(Clone, Debug)]
-pub struct Exceptions {
-    /// The range, `[from, to)`.
-    pub range: (i64, i64),
-    /// The most frequent first.
-    pub rows: Vec<ExceptionRow>,
 }
 
 /// What a column of the minimap shows.
@@ -254,11 +221,24 @@ pub trait Source: Send + Sync {
     /// The whole trace in `cols` columns.
     fn density(&self, cols: u16, ticket: &Ticket) -> Vec<Density>;
 
-    /// The functions of `[from, to)`; `None` if cancelled.
-    fn functions(&self, from: i64, to: i64, ticket: &Ticket) -> Option<Functions>;
+    /// The functions of a part; `None` if cancelled.
+    fn functions(&self, part: &Part, ticket: &Ticket) -> Option<Functions>;
 
-    /// The exceptions of `[from, to)`; `None` if cancelled.
-    fn exceptions(&self, from: i64, to: i64, ticket: &Ticket) -> Option<Exceptions>;
+    /// The exceptions of a part; `None` if cancelled.
+    fn exceptions(&self, part: &Part, ticket: &Ticket) -> Option<Exceptions>;
+
+    /// The calls of a part by call path; `None` if cancelled.
+    fn tree(&self, part: &Part, ticket: &Ticket) -> Option<CallTree>;
+
+    /// Events around a place; `None` if cancelled.
+    fn events(&self, ask: &EventsAsk, ticket: &Ticket) -> Option<EventPage>;
+
+    /// The calls of some functions in the whole trace, and when they began; `None` if cancelled.
+    fn hits(&self, symbols: &HashSet<u32>, cols: u16, ticket: &Ticket) -> Option<Hits>;
+
+    /// When the event of this number happened, counted over the whole trace in the order of time;
+    /// `None` if there is none.
+    fn time_of_event(&self, number: u64, ticket: &Ticket) -> Option<i64>;
 
     /// Finds a call; `None` if there is none.
     fn find(&self, find: &Find, ticket: &Ticket) -> Option<Selected>;

@@ -1,6 +1,7 @@
 //! The terminal while it is ours, and its restoration in whatever way we leave.
 
 use std::io::{self, BufWriter, Stdout, Write};
+use std::process::ExitStatus;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ThreadId;
@@ -22,6 +23,9 @@ const BUFFER: usize = 256 * 1024;
 
 /// Whether the terminal is in our state, for the panic hook and for [`restore`] to act once.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Whether the mouse is ours, or the terminal's.
+static MOUSE: AtomicBool = AtomicBool::new(true);
 
 /// The terminal in raw mode on the alternate screen; dropping it restores what was before.
 pub struct Terminal {
@@ -89,6 +93,40 @@ impl Terminal {
     }
 }
 
+impl Terminal {
+    /// Takes the mouse, or leaves it to the terminal, which selects text with it.
+    ///
+    /// # Errors
+    ///
+    /// What writing to the terminal gives.
+    pub fn mouse(&mut self, ours: bool) -> io::Result<()> {
+        MOUSE.store(ours, Ordering::SeqCst);
+        if ours {
+            execute!(io::stdout(), EnableMouseCapture)
+        } else {
+            execute!(io::stdout(), DisableMouseCapture)
+        }
+    }
+
+    /// Runs a program that has the terminal for itself.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started, or what the terminal answers.
+    pub fn run(&mut self, program: &mut std::process::Command) -> io::Result<ExitStatus> {
+        restore();
+        let status = program.status();
+        take()?;
+        self.redraw()?;
+        status
+    }
+
+    /// Where bytes go that are for the terminal itself.
+    pub fn out(&mut self) -> &mut impl Write {
+        self.inner.backend_mut()
+    }
+}
+
 impl Drop for Terminal {
     fn drop(&mut self) {
         restore();
@@ -98,8 +136,10 @@ impl Drop for Terminal {
 fn take() -> io::Result<()> {
     enable_raw_mode()?;
     TAKEN.store(true, Ordering::SeqCst);
-    let entered =
-        execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, EnableBracketedPaste);
+    let mut entered = execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste);
+    if MOUSE.load(Ordering::SeqCst) {
+        entered = entered.and_then(|()| execute!(io::stdout(), EnableMouseCapture));
+    }
     if entered.is_err() {
         restore();
     }

@@ -53,12 +53,24 @@ fn fnv(bytes: &[u8]) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub struct Theme {
     caps: Caps,
+    light: bool,
 }
 
 impl Theme {
     /// The theme for a terminal.
     pub fn new(caps: Caps) -> Theme {
-        Theme { caps }
+        Theme { caps, light: caps.light }
+    }
+
+    /// The theme for the other kind of background.
+    #[must_use]
+    pub fn other(self) -> Theme {
+        Theme { light: !self.light, ..self }
+    }
+
+    /// The first colour on a dark background, the second on a light one.
+    fn on(&self, dark: (u8, u8, u8), light: (u8, u8, u8)) -> (u8, u8, u8) {
+        if self.light { light } else { dark }
     }
 
     /// Whether only ASCII may be drawn.
@@ -102,8 +114,44 @@ impl Theme {
     pub fn merged(&self, tint: Tint) -> Style {
         let call = self.call(tint);
         match call.bg {
-            Some(bg) if self.has_color() => Style::new().fg(bg),
+            Some(bg) if self.has_color() => Style::new().fg(self.deeper(bg)),
             _ => Style::new(),
+        }
+    }
+
+    /// A bar's colour as one of text: on a light background dark enough to be seen.
+    fn deeper(&self, color: Color) -> Color {
+        match color {
+            Color::Rgb(r, g, b) if self.light => {
+                let deep = |c: u8| (u16::from(c) * 5 / 8) as u8;
+                Color::Rgb(deep(r), deep(g), deep(b))
+            }
+            other => other,
+        }
+    }
+
+    /// A call that the filter leaves out, on the timeline.
+    pub fn left_out(&self, style: Style) -> Style {
+        if self.has_color() {
+            let (bg, fg) =
+                (self.on((58, 60, 66), (222, 222, 226)), self.on((128, 132, 140), (150, 152, 160)));
+            match style.bg {
+                Some(_) => style.bg(self.rgb(bg, Color::DarkGray)).fg(self.rgb(fg, Color::Gray)),
+                None => style.fg(self.rgb(bg, Color::DarkGray)),
+            }
+        } else {
+            style.add_modifier(Modifier::DIM)
+        }
+    }
+
+    /// The marked range, in the ruler and the minimap.
+    pub fn marked(&self) -> Style {
+        if self.has_color() {
+            let (bg, fg) =
+                (self.on((62, 92, 140), (180, 206, 244)), self.on((240, 244, 250), (16, 18, 22)));
+            Style::new().bg(self.rgb(bg, Color::Blue)).fg(self.rgb(fg, Color::White))
+        } else {
+            Style::new().add_modifier(Modifier::REVERSED)
         }
     }
 
@@ -135,7 +183,9 @@ impl Theme {
 
     /// Losses and failures in text.
     pub fn alarm(&self) -> Style {
-        Style::new().fg(self.rgb((240, 90, 90), Color::Red)).add_modifier(Modifier::BOLD)
+        Style::new()
+            .fg(self.rgb(self.on((240, 90, 90), (190, 20, 30)), Color::Red))
+            .add_modifier(Modifier::BOLD)
     }
 
     /// The session is live.
@@ -156,7 +206,7 @@ impl Theme {
     /// Text that is in the background.
     pub fn dim(&self) -> Style {
         if self.has_color() {
-            Style::new().fg(self.rgb((128, 134, 144), Color::DarkGray))
+            Style::new().fg(self.rgb(self.on((128, 134, 144), (104, 108, 118)), Color::DarkGray))
         } else {
             Style::new()
         }
@@ -164,14 +214,14 @@ impl Theme {
 
     /// The caret's column, where nothing else is.
     pub fn caret(&self) -> Style {
-        Style::new().fg(self.rgb((224, 200, 90), Color::Yellow))
+        Style::new().fg(self.rgb(self.on((224, 200, 90), (150, 100, 0)), Color::Yellow))
     }
 
     /// The focused thread's name.
     pub fn focus(&self) -> Style {
         let style = Style::new().add_modifier(Modifier::BOLD);
         if self.has_color() {
-            style.fg(self.rgb((224, 200, 90), Color::Yellow))
+            style.fg(self.rgb(self.on((224, 200, 90), (150, 100, 0)), Color::Yellow))
         } else {
             style.add_modifier(Modifier::UNDERLINED)
         }
@@ -182,7 +232,11 @@ impl Theme {
         if self.has_color() {
             let (bg, fg) = match self.caps.colors {
                 Colors::Ansi16 => (Color::Blue, Color::White),
-                _ => (self.rgb((44, 54, 72), Color::Blue), self.rgb((220, 226, 236), Color::White)),
+                _ => {
+                    let bg = self.on((44, 54, 72), (214, 222, 236));
+                    let fg = self.on((220, 226, 236), (24, 28, 36));
+                    (self.rgb(bg, Color::Blue), self.rgb(fg, Color::White))
+                }
             };
             Style::new().bg(bg).fg(fg)
         } else {
@@ -265,7 +319,7 @@ mod tests {
 
     #[test]
     fn no_color_means_no_colour_at_all() {
-        let theme = Theme::new(Caps { colors: Colors::None, ascii: false });
+        let theme = Theme::new(Caps { colors: Colors::None, ascii: false, light: false });
         let tint = Tint::of(b"a", b"b", false);
         let styles = [
             theme.call(tint),

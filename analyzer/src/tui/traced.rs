@@ -1,7 +1,12 @@
 //! The source that is a trace.
 
+mod events;
 mod tables;
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use rtrace_format::SymbolKind;
@@ -10,11 +15,11 @@ use crate::escape;
 use crate::model::{End, Missing, SymbolId, Thread, TickRange};
 use crate::query::calls::{self, Call, CallAt, CallEnd};
 use crate::query::timeline::{self, Gap, GapKind, Lane, LaneOf};
-use crate::trace::{OpenOptions, Trace};
+use crate::trace::{OpenOptions, Selection, Trace};
 
 use super::source::{
-    Density, Ended, Exceptions, Find, Functions, Label, LaneAsk, LaneInfo, Overview, Selected,
-    Source, State,
+    CallTree, Density, Ended, EventPage, EventsAsk, Exceptions, Find, Functions, Hits, Label,
+    LaneAsk, LaneInfo, Overview, Part, Selected, Source, State, Step,
 };
 use super::theme::Tint;
 use super::worker::Ticket;
@@ -40,7 +45,9 @@ impl Traced {
     /// The source of a trace that was opened with `options`, to show `range` first.
     pub fn new(trace: Trace, options: OpenOptions, range: (Option<i64>, Option<i64>)) -> Traced {
         let lanes = timeline::lanes(&trace);
-        let labels = Arc::new(trace.symbols.iter().map(|(_, symbol)| label(symbol)).collect());
+        let cwd = trace.processes.first().map(|process| process.cwd.as_slice()).unwrap_or_default();
+        let label = |(_, symbol)| label(symbol, Path::new(OsStr::from_bytes(cwd)));
+        let labels = Arc::new(trace.symbols.iter().map(label).collect());
         Traced { trace, options, range, lanes, labels }
     }
 
@@ -50,6 +57,38 @@ impl Traced {
 
     fn ticks(&self, from: i64, to: i64) -> TickRange {
         TickRange { from: self.trace.clock.tick_at(from), to: self.trace.clock.tick_at(to) }
+    }
+
+    /// A part of the trace as the queries take it.
+    fn selection(&self, part: &Part) -> Selection {
+        let mut selection = Selection::everything(&self.trace);
+        selection.range = self.ticks(part.from, part.to);
+        if let Some(of) = part.lane.and_then(|lane| self.lanes.get(lane)) {
+            selection.threads = vec![of.thread];
+            selection.all_threads = self.trace.threads.len() == 1;
+        }
+        selection.functions = part.functions.as_ref().map(|functions| {
+            (0..self.trace.symbols.len() as u32).map(|id| functions.contains(&id)).collect()
+        });
+        selection
+    }
+
+    /// The minimap's column of a tick.
+    fn minimap_column(&self, cols: u16) -> impl Fn(u64) -> usize + '_ {
+        let (begin, end) = self.bounds();
+        let span = i128::from(end - begin).max(1);
+        let last = usize::from(cols).saturating_sub(1);
+        move |tick| {
+            let ns = i128::from(self.ns(tick) - begin).max(0);
+            ((ns * i128::from(cols) / span) as usize).min(last)
+        }
+    }
+
+    /// First nanosecond, and first after the last.
+    fn bounds(&self) -> (i64, i64) {
+        let born = self.trace.threads.iter().map(|thread| self.ns(thread.born_tick));
+        let begin = born.min().unwrap_or(0).max(0);
+        (begin, self.ns(self.trace.last_tick).saturating_add(1).max(begin + 1))
     }
 
     fn state(&self) -> State {
@@ -205,7 +244,8 @@ fn last_events(thread: &Thread) -> Option<u64> {
     Some(block.end_tick - back as u64)
 }
 
-fn label(symbol: &rtrace_format::Symbol) -> Label {
+/// A symbol's label; files that are not absolute lie below `cwd`.
+fn label(symbol: &rtrace_format::Symbol, cwd: &Path) -> Label {
     let c = symbol.kind == SymbolKind::C;
     let file = escape::text(&symbol.file);
     let place =
@@ -214,6 +254,8 @@ fn label(symbol: &rtrace_format::Symbol) -> Label {
         name: escape::text(&symbol.qualname).into_owned(),
         module: escape::text(&symbol.module).into_owned(),
         place,
+        source: (!c && !file.is_empty())
+            .then(|| (cwd.join(OsStr::from_bytes(&symbol.file)), symbol.first_line)),
         tint: Tint::of(&symbol.module, &symbol.qualname, c),
         c,
     }
@@ -224,9 +266,7 @@ impl Source for Traced {
         let trace = &self.trace;
         let lanes: Vec<LaneInfo> = self.lanes.iter().filter_map(|&of| self.lane_info(of)).collect();
         let own = || self.lanes.iter().zip(&lanes).filter(|(of, _)| of.fiber == 0).map(|(_, l)| l);
-        let born = trace.threads.iter().map(|thread| self.ns(thread.born_tick));
-        let begin = born.min().unwrap_or(0).max(0);
-        let end = self.ns(trace.last_tick).saturating_add(1).max(begin + 1);
+        let (begin, end) = self.bounds();
         let without_ring: u64 = trace.processes.iter().map(|p| p.lost_without_ring).sum();
         let file = trace.path.file_name().unwrap_or(trace.path.as_os_str());
         Overview {
@@ -267,13 +307,7 @@ impl Source for Traced {
 
     fn density(&self, cols: u16, ticket: &Ticket) -> Vec<Density> {
         let mut out = vec![Density::default(); usize::from(cols)];
-        let overview = self.overview();
-        let (begin, span) = (overview.begin, i128::from(overview.end - overview.begin).max(1));
-        let last = out.len().saturating_sub(1);
-        let column = |tick: u64| {
-            let ns = i128::from(self.ns(tick) - begin).max(0);
-            ((ns * i128::from(cols) / span) as usize).min(last)
-        };
+        let column = self.minimap_column(cols);
         for thread in &self.trace.threads {
             for block in &thread.blocks {
                 if out.is_empty() || ticket.cancelled() {
@@ -291,12 +325,28 @@ impl Source for Traced {
         out
     }
 
-    fn functions(&self, from: i64, to: i64, ticket: &Ticket) -> Option<Functions> {
-        self.function_table(from, to, ticket)
+    fn functions(&self, part: &Part, ticket: &Ticket) -> Option<Functions> {
+        self.function_table(part, ticket)
     }
 
-    fn exceptions(&self, from: i64, to: i64, ticket: &Ticket) -> Option<Exceptions> {
-        self.exception_table(from, to, ticket)
+    fn exceptions(&self, part: &Part, ticket: &Ticket) -> Option<Exceptions> {
+        self.exception_table(part, ticket)
+    }
+
+    fn tree(&self, part: &Part, ticket: &Ticket) -> Option<CallTree> {
+        self.call_tree(part, ticket)
+    }
+
+    fn events(&self, ask: &EventsAsk, ticket: &Ticket) -> Option<EventPage> {
+        self.event_page(ask, ticket)
+    }
+
+    fn hits(&self, symbols: &HashSet<u32>, cols: u16, ticket: &Ticket) -> Option<Hits> {
+        self.all_hits(symbols, cols, ticket)
+    }
+
+    fn time_of_event(&self, number: u64, ticket: &Ticket) -> Option<i64> {
+        self.event_time(number, ticket)
     }
 
     fn find(&self, find: &Find, ticket: &Ticket) -> Option<Selected> {
@@ -308,6 +358,12 @@ impl Source for Traced {
                 calls::at(trace, lane_of(*lane)?, self.ticks(*from, *to), *depth, &cancelled)
             }
             Find::Step { from, step } => calls::step(trace, self.place(from)?, *step, &cancelled),
+            Find::Event { lane, ns, depth } => {
+                let range = self.ticks(*ns, ns.saturating_add(1));
+                let range = TickRange { to: range.to.max(range.from + 1), ..range };
+                calls::at(trace, lane_of(*lane)?, range, *depth, &cancelled)
+            }
+            Find::Out { from } => calls::step(trace, self.place(from)?, Step::Parent, &cancelled),
             Find::Again { call } => self.place(call),
             Find::Last { lane } => calls::last(trace, lane_of(*lane)?, &cancelled),
             Find::Longest { symbol, from, to } => {

@@ -2,20 +2,27 @@
 
 mod answers;
 mod camera;
-mod exceptions;
+mod lists;
+mod motion;
 mod mouse;
+mod palette;
 mod prompt;
+mod replay;
 mod select;
 mod table;
+mod take;
+mod tree;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::keys::{self, Command};
 use super::layout::Layout;
-use super::model::{Ask, Model, Overlay, Pending, View};
+use super::model::{Ask, Model, Overlay, Pending, Search, View};
 use super::msg::{Effect, Msg};
 use super::source::{Find, LaneAsk, State, Step};
 use super::worker::{Job, Slot};
+
+pub use palette::matches as palette_matches;
 
 /// Rows that are asked for beyond those on the screen.
 const ROWS_AROUND: u32 = 40;
@@ -40,6 +47,15 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
                 answers::answer(model, slot, *answer, &mut effects);
             }
         }
+        Msg::Done { slot, generation } => {
+            let fresh = model.pending.get_mut(&slot).filter(|p| p.generation == generation);
+            if let Some(pending) = fresh {
+                pending.open = false;
+            }
+        }
+        Msg::Beat => replay::beat(model, &mut effects),
+        Msg::Said(text, false) => model.say(text),
+        Msg::Said(text, true) => model.alarm(text),
         Msg::Progress { slot, generation, done, total } => {
             let fresh = model.pending.get_mut(&slot).filter(|p| p.generation == generation);
             if let Some(pending) = fresh {
@@ -78,6 +94,23 @@ fn ask(model: &mut Model, job: Job, effects: &mut Vec<Effect>) {
     effects.push(Effect::Ask(job, generation));
 }
 
+/// Asks a worker, unless that has been asked of this version of the trace. A live session grows
+/// faster than a long answer is computed: there the one under way is awaited first.
+fn want(model: &mut Model, job: Job, effects: &mut Vec<Effect>) {
+    let slot = job.slot();
+    let asked = model.asked.get(&slot);
+    if asked.is_some_and(|(asked, version)| *asked == job && *version == model.version) {
+        return;
+    }
+    let open = model.pending.get(&slot).is_some_and(|pending| pending.open);
+    let aged = asked.is_some_and(|(_, version)| *version != model.version);
+    if open && aged && model.live() {
+        return;
+    }
+    model.asked.insert(slot, (job.clone(), model.version));
+    ask(model, job, effects);
+}
+
 /// After every message: the camera fits the screen, and what the screen needs has been asked.
 fn settle(model: &mut Model, effects: &mut Vec<Effect>) {
     if Layout::too_small(model.size) {
@@ -97,8 +130,9 @@ fn settle(model: &mut Model, effects: &mut Vec<Effect>) {
     let version = model.version;
     for place in &layout.lanes {
         let grid = model.camera.grid();
-        let asked = model.asked.lanes.get(&place.lane);
-        let covers = |asked: &LaneAsk| {
+        let asked = model.asked.get(&Slot::Lane(place.lane));
+        let covers = |asked: &Job| {
+            let Job::Lane(asked) = asked else { return false };
             asked.grid == grid
                 && asked.depth <= place.depth
                 && asked.depth + asked.rows >= place.depth + u32::from(place.rows)
@@ -106,30 +140,24 @@ fn settle(model: &mut Model, effects: &mut Vec<Effect>) {
         if asked.is_some_and(|(asked, of)| *of == version && covers(asked)) {
             continue;
         }
-        // What a live session asks anew by itself waits for the answer before: else a lane that
-        // takes longer than a refresh would never be drawn.
-        let open = model.pending.get(&Slot::Lane(place.lane)).is_some_and(|p| p.open);
-        if open && asked.is_some_and(|(_, of)| *of != version) {
-            continue;
-        }
         // More rows than are shown: until it was seen how deep the lane is, the layout gives it
         // too few, and rows cost little beside the replay.
         let depth = place.depth.saturating_sub(ROWS_AROUND / 4);
         let rows = place.depth - depth + u32::from(place.rows) + ROWS_AROUND;
-        let wanted = LaneAsk { lane: place.lane, grid, depth, rows };
-        model.asked.lanes.insert(place.lane, (wanted, version));
-        ask(model, Job::Lane(wanted), effects);
+        want(model, Job::Lane(LaneAsk { lane: place.lane, grid, depth, rows }), effects);
     }
     let cols = layout.minimap.width;
-    if layout.minimap.height > 0 && model.asked.density != Some((cols, version)) {
-        model.asked.density = Some((cols, version));
-        ask(model, Job::Density { cols }, effects);
+    if layout.minimap.height > 0 {
+        want(model, Job::Density { cols }, effects);
     }
-    match model.view {
-        View::Timeline => {}
-        View::Functions => table::settle(model, effects),
-        View::Exceptions => exceptions::settle(model, effects),
+    if model.search.active() && !model.search.symbols.is_empty() {
+        let symbols = std::sync::Arc::clone(&model.search.symbols);
+        want(model, Job::Hits { symbols, cols: layout.minimap.width.max(1) }, effects);
+    } else if model.hits.take().is_some() {
+        model.asked.remove(&Slot::Hits);
     }
+    motion::follow_caret(model);
+    lists::settle(model, effects);
 }
 
 fn key(model: &mut Model, event: KeyEvent, effects: &mut Vec<Effect>) {
@@ -160,12 +188,13 @@ fn key(model: &mut Model, event: KeyEvent, effects: &mut Vec<Effect>) {
                 KeyCode::Char('q' | '?') | KeyCode::Esc => drop(model.overlays.pop()),
                 _ => {}
             }
-            let lines = super::view::help::lines(model.view, model.size).len();
+            let lines = super::view::help::lines(model).len();
             if let Some(Overlay::Help(top)) = model.overlays.last_mut() {
                 *top = (*top).min(lines.saturating_sub(1));
             }
         }
-        None => match keys::resolve(model.view, &event) {
+        Some(Overlay::Palette(..)) => palette::key(model, event, effects),
+        None => match model.keys.resolve(model.view, &event) {
             Some(command) => run(model, command, effects),
             None => {
                 model.say(format!("{} is not bound here; ? lists the keys", keys::name(&event)))
@@ -178,19 +207,46 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
     use Command as C;
     let centred = std::mem::take(&mut model.centred);
     match command {
-        C::Show(view) => model.view = view,
+        C::Show(view) => lists::show(model, view),
         C::Help => model.overlays.push(Overlay::Help(0)),
+        C::Palette => model.overlays.push(Overlay::Palette(String::new(), 0)),
         C::Back if model.view == View::Timeline => effects.push(Effect::Quit(None)),
-        C::Back => model.view = View::Timeline,
+        C::Back => lists::show(model, View::Timeline),
         C::Cancel => cancel(model),
         C::QuitNow => effects.push(Effect::Quit(None)),
         C::Search => prompt::open(model, Ask::Search),
+        C::Filter => prompt::open(model, Ask::Filter),
         C::Goto => prompt::open(model, Ask::Goto),
+        C::SearchThis => motion::search_this(model),
+        C::OnlyThread => motion::only_thread(model),
+        C::ClearFilters => motion::clear_filters(model),
         C::NextHit => select::hit(model, true, effects),
         C::PreviousHit => select::hit(model, false, effects),
         C::NextException => select::exception(model, true, effects),
         C::PreviousException => select::exception(model, false, effects),
+        C::NextGap => motion::gap(model, true),
+        C::PreviousGap => motion::gap(model, false),
+        C::Slowest => motion::slowest(model, effects),
+        C::MarkRange => motion::mark(model),
+        C::RangeOfCall => motion::range_of_call(model),
+        C::HistoryBack => motion::travel(model, false),
+        C::HistoryForward => motion::travel(model, true),
+        C::Bookmark => motion::bookmark(model),
+        C::NextBookmark => motion::to_bookmark(model, true),
+        C::PreviousBookmark => motion::to_bookmark(model, false),
+        C::CopyName | C::CopyPlace | C::CopyJson => take::copy(model, command, effects),
+        C::Editor => take::edit(model, effects),
         C::ToggleDetails => model.details = !model.details,
+        C::Mouse => {
+            model.mouse = !model.mouse;
+            model.say(if model.mouse {
+                "the mouse is ours: click, drag, wheel"
+            } else {
+                "the mouse is the terminal's: it selects text"
+            });
+            effects.push(Effect::Mouse(model.mouse));
+        }
+        C::Theme => model.theme = model.theme.other(),
         C::Redraw => effects.push(Effect::Redraw),
         C::Suspend => effects.push(Effect::Suspend),
         C::Hold => hold(model),
@@ -200,6 +256,8 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         | C::PanRight
         | C::ScreenLeft
         | C::ScreenRight
+        | C::CaretLeft
+        | C::CaretRight
         | C::Whole
         | C::Start
         | C::End => camera::run(model, command),
@@ -216,26 +274,26 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         C::NextLane => select::lane(model, true, effects),
         C::LanesUp => select::scroll_lanes(model, -1),
         C::LanesDown => select::scroll_lanes(model, 1),
-        C::RowUp
-        | C::RowDown
-        | C::RowsUp
-        | C::RowsDown
-        | C::FirstRow
-        | C::LastRow
-        | C::SortNext
-        | C::SortPrevious
-        | C::SortReverse
-        | C::Open => match model.view {
-            View::Exceptions => exceptions::run(model, command, effects),
-            _ => table::run(model, command, effects),
-        },
+        C::Pin => motion::pin(model),
+        C::RowUp | C::RowDown | C::RowsUp | C::RowsDown | C::FirstRow | C::LastRow => {
+            lists::row(model, command, effects);
+        }
+        C::Open => lists::open(model, effects),
+        C::SortNext | C::SortPrevious | C::SortReverse => lists::sort(model, command),
+        C::Unfold | C::Fold | C::UnfoldAll | C::FoldAll | C::TreeMode | C::Callers => {
+            tree::run(model, command);
+        }
+        C::StepOver | C::StepOut | C::Play | C::Faster | C::Slower => {
+            replay::run(model, command, effects);
+        }
     }
 }
 
-/// Esc: the search goes first, then the selection. It never quits.
+/// Esc: the mark goes first, then the search, then the selection. It never quits.
 fn cancel(model: &mut Model) {
-    if !model.search.text.is_empty() {
-        model.search = super::model::Search::default();
+    if model.mark.take().is_some() {
+    } else if !model.search.text.is_empty() {
+        model.search = Search::default();
         table::arrange(model);
     } else {
         model.selection = None;

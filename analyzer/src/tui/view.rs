@@ -1,16 +1,20 @@
 //! `view`: the model as cells of the screen. Pure: it reads the model and paints.
 
 pub mod functions;
+pub mod header;
 pub mod help;
 
 mod details;
+mod events;
 mod exceptions;
 mod footer;
-mod header;
 mod lane;
+mod lists;
 mod minimap;
 mod paint;
+mod palette;
 mod ruler;
+mod tree;
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -45,11 +49,22 @@ pub fn paint_all(model: &Model, buf: &mut Buffer) -> Option<(u16, u16)> {
         }
         View::Functions => functions::paint(model, layout.table, buf),
         View::Exceptions => exceptions::paint(model, layout.table, buf),
+        View::Tree => tree::paint(model, layout.table, buf),
+        View::Events => {
+            events::paint(model, layout.table, buf);
+            if layout.details.height >= 2 {
+                details::paint(model, layout.details, buf);
+            }
+        }
     }
-    let cursor = footer::paint(model, layout.footer, buf);
+    let mut cursor = footer::paint(model, layout.footer, buf);
     for overlay in &model.overlays {
-        if let Overlay::Help(top) = overlay {
-            help::paint(model, *top, layout.screen, buf);
+        match overlay {
+            Overlay::Help(top) => help::paint(model, *top, layout.screen, buf),
+            Overlay::Palette(typed, row) => {
+                cursor = Some(palette::paint(model, typed, *row, layout.screen, buf));
+            }
+            Overlay::Prompt(_) => {}
         }
     }
     cursor

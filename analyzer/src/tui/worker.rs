@@ -4,14 +4,14 @@
 //! running, so that holding a key down leaves no backlog; what an older one still sends is known
 //! by its generation and dropped.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::msg::{Answer, Msg};
-use super::source::{Find, LaneAsk, Source};
+use super::source::{EventsAsk, Find, LaneAsk, Part, Source};
 
 /// One long question must not keep the short ones waiting, whatever the machine.
 const FEWEST_WORKERS: usize = 2;
@@ -19,21 +19,32 @@ const FEWEST_WORKERS: usize = 2;
 const MOST_WORKERS: usize = 4;
 
 /// A question for a worker.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Job {
     /// Cells of a lane.
     Lane(LaneAsk),
     /// The minimap.
-    Density { cols: u16 },
-    /// The function table.
-    Functions { from: i64, to: i64 },
-    /// The exceptions.
-    Exceptions {
-        /// First nanosecond.
-        from: i64,
-        /// First nanosecond after.
-        to: i64,
+    Density {
+        /// Its columns.
+        cols: u16,
     },
+    /// The function table.
+    Functions(Part),
+    /// The exceptions.
+    Exceptions(Part),
+    /// The call tree.
+    Tree(Part),
+    /// Events.
+    Events(EventsAsk),
+    /// The hits of a search.
+    Hits {
+        /// The functions.
+        symbols: Arc<HashSet<u32>>,
+        /// Columns of the minimap.
+        cols: u16,
+    },
+    /// When an event happened.
+    Number(u64),
     /// A call.
     Find(Find),
     /// What became of a live session.
@@ -51,7 +62,13 @@ pub enum Slot {
     Functions,
     /// The exceptions.
     Exceptions,
-    /// A call.
+    /// The call tree.
+    Tree,
+    /// Events.
+    Events,
+    /// The hits of a search.
+    Hits,
+    /// A call, or an event.
     Find,
     /// Live sessions.
     Refresh,
@@ -63,11 +80,30 @@ impl Job {
         match self {
             Job::Lane(ask) => Slot::Lane(ask.lane),
             Job::Density { .. } => Slot::Density,
-            Job::Functions { .. } => Slot::Functions,
-            Job::Exceptions { .. } => Slot::Exceptions,
-            Job::Find(_) => Slot::Find,
+            Job::Functions(_) => Slot::Functions,
+            Job::Exceptions(_) => Slot::Exceptions,
+            Job::Tree(_) => Slot::Tree,
+            Job::Events(_) => Slot::Events,
+            Job::Hits { .. } => Slot::Hits,
+            Job::Find(_) | Job::Number(_) => Slot::Find,
             Job::Refresh => Slot::Refresh,
         }
+    }
+
+    /// Answers it; `None` where nobody waits any more. Lanes, which answer twice, and live
+    /// sessions are no part of this.
+    pub fn answer(self, source: &dyn Source, ticket: &Ticket) -> Option<Answer> {
+        Some(match self {
+            Job::Lane(_) | Job::Refresh => return None,
+            Job::Density { cols } => Answer::Density(source.density(cols, ticket)),
+            Job::Functions(part) => Answer::Functions(source.functions(&part, ticket)?),
+            Job::Exceptions(part) => Answer::Exceptions(source.exceptions(&part, ticket)?),
+            Job::Tree(part) => Answer::Tree(source.tree(&part, ticket)?, part),
+            Job::Events(ask) => Answer::Events(source.events(&ask, ticket)?),
+            Job::Hits { symbols, cols } => Answer::Hits(source.hits(&symbols, cols, ticket)?),
+            Job::Number(number) => Answer::Number(source.time_of_event(number, ticket), number),
+            Job::Find(find) => Answer::Found(source.find(&find, ticket), find),
+        })
     }
 }
 
@@ -234,25 +270,9 @@ fn answer(shared: &Shared, job: Job, ticket: &Ticket) {
     };
     match job {
         Job::Lane(ask) => {
-            source.lane(ask, ticket, &mut |lane| {
-                let last = !lane.approximate;
-                send(Answer::Lane(lane), last);
-            });
-        }
-        Job::Density { cols } => send(Answer::Density(source.density(cols, ticket)), true),
-        Job::Functions { from, to } => {
-            if let Some(functions) = source.functions(from, to, ticket) {
-                send(Answer::Functions(functions), true);
-            }
-        }
-        Job::Exceptions { from, to } => {
-            if let Some(exceptions) = source.exceptions(from, to, ticket) {
-                send(Answer::Exceptions(exceptions), true);
-            }
-        }
-        Job::Find(find) => {
-            let found = source.find(&find, ticket);
-            send(Answer::Found(found, find), true);
+            source.lane(ask, ticket, &mut |lane| send(Answer::Lane(lane), false));
+            // An approximate picture may be all that there is.
+            ticket.send(Msg::Done { slot: ticket.slot, generation: ticket.generation });
         }
         Job::Refresh => {
             let fresh = source.refresh(ticket);
@@ -262,6 +282,11 @@ fn answer(shared: &Shared, job: Job, ticket: &Ticket) {
                 overview
             });
             send(Answer::Refreshed(overview), true);
+        }
+        job => {
+            if let Some(answer) = job.answer(&*source, ticket) {
+                send(answer, true);
+            }
         }
     }
 }

@@ -265,7 +265,12 @@ impl<'t> Stream<'t> {
                     Kind::Yield if self.folds => Kind::Return,
                     other => other,
                 };
-                out(&self.row(kind.name(), tick, number, depth, Detail::Function(word.id())));
+                let mut row =
+                    self.row(kind.name(), tick, number, depth, Detail::Function(word.id()));
+                if let rtrace_format::Step::Left { frame, .. } = step {
+                    row.since = frame.has_start().then_some(frame.tick);
+                }
+                out(&row);
             }
             _ => out(&self.row("unknown", tick, number, depth, Detail::Other)),
         }
@@ -288,6 +293,7 @@ impl<'t> Stream<'t> {
             kind,
             depth,
             number,
+            since: None,
             detail,
         }
     }

@@ -36,7 +36,8 @@ fn shown(bytes: &[u8], size: (u16, u16)) -> vt100::Parser {
 }
 
 fn driven(colors: Colors) -> Driven {
-    let mut screen = Driven::new(Invented::server(), SIZE, Caps { colors, ascii: false });
+    let mut screen =
+        Driven::new(Invented::server(), SIZE, Caps { colors, ascii: false, light: false });
     screen.keys("/exec<Enter>");
     screen
 }

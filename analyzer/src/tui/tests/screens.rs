@@ -5,9 +5,11 @@ use crate::tui::source::State;
 
 use super::script::{Driven, TRUE};
 
+const SIZES: [(u16, u16); 4] = [(40, 10), (80, 24), (120, 40), (200, 60)];
+
 #[test]
 fn timeline_at_every_size() {
-    for size in [(40, 10), (80, 24), (120, 40)] {
+    for size in SIZES {
         let screen = Driven::new(Invented::server(), size, TRUE);
         insta::assert_snapshot!(format!("timeline_{}x{}", size.0, size.1), screen.text());
     }
@@ -29,7 +31,7 @@ fn zoomed_in_on_a_call() {
 
 #[test]
 fn in_ascii_without_colours() {
-    let caps = Caps { colors: Colors::None, ascii: true };
+    let caps = Caps { colors: Colors::None, ascii: true, light: false };
     let screen = Driven::new(Invented::server(), (80, 24), caps);
     let text = screen.text();
     assert!(text.is_ascii(), "{text}");
@@ -55,7 +57,7 @@ fn a_flight_recording_shows_where_history_begins() {
 
 #[test]
 fn functions_at_every_size() {
-    for size in [(40, 10), (80, 24), (120, 40)] {
+    for size in SIZES {
         let mut screen = Driven::new(Invented::server(), size, TRUE);
         screen.keys("2");
         insta::assert_snapshot!(format!("functions_{}x{}", size.0, size.1), screen.text());
@@ -94,4 +96,50 @@ fn exceptions_lead_to_the_timeline() {
     screen.keys("j<Enter>");
     assert_eq!(screen.model.view, crate::tui::model::View::Timeline);
     assert_eq!(screen.selected().as_deref(), Some("query"));
+}
+
+#[test]
+fn the_tree_at_every_size() {
+    for size in SIZES {
+        let mut screen = Driven::new(Invented::server(), size, TRUE);
+        screen.keys("3");
+        insta::assert_snapshot!(format!("tree_{}x{}", size.0, size.1), screen.text());
+    }
+    let mut screen = Driven::new(Invented::server(), (100, 24), TRUE);
+    screen.keys("/query<Enter>3b");
+    insta::assert_snapshot!("tree_from_below", screen.text());
+    screen.keys("b");
+    insta::assert_snapshot!("tree_as_a_butterfly", screen.text());
+}
+
+#[test]
+fn events_at_every_size() {
+    for size in SIZES {
+        let mut screen = Driven::new(Invented::server(), size, TRUE);
+        screen.keys("/query<Enter>nnn4");
+        insta::assert_snapshot!(format!("events_{}x{}", size.0, size.1), screen.text());
+    }
+}
+
+#[test]
+fn exceptions_at_every_size() {
+    for size in SIZES {
+        let mut screen = Driven::new(Invented::server(), size, TRUE);
+        screen.keys("5");
+        insta::assert_snapshot!(format!("exceptions_{}x{}", size.0, size.1), screen.text());
+    }
+}
+
+#[test]
+fn a_range_hits_and_bookmarks_on_the_timeline() {
+    let mut screen = Driven::new(Invented::server(), (120, 40), TRUE);
+    screen.keys("\\300ms<Enter>mv\\460ms<Enter>v/exec<Enter>&^(app|db)<Enter>");
+    insta::assert_snapshot!(screen.text());
+}
+
+#[test]
+fn the_palette() {
+    let mut screen = Driven::new(Invented::server(), (80, 24), TRUE);
+    screen.keys(":excep");
+    insta::assert_snapshot!(screen.text());
 }

@@ -14,19 +14,27 @@ use crate::tui::update;
 use crate::tui::view;
 use crate::tui::worker::{Job, Ticket};
 
-pub const TRUE: Caps = Caps { colors: Colors::True, ascii: false };
+pub const TRUE: Caps = Caps { colors: Colors::True, ascii: false, light: false };
 
 pub struct Driven {
     pub model: Model,
     pub source: Arc<dyn Source>,
     pub quit: bool,
+    pub copied: Vec<String>,
+    pub edited: Vec<(std::path::PathBuf, u32)>,
 }
 
 impl Driven {
     pub fn new(source: impl Source + 'static, size: (u16, u16), caps: Caps) -> Driven {
         let mut model = Model::new(source.overview(), caps, size);
         let effects = update::open(&mut model);
-        let mut driven = Driven { model, source: Arc::new(source), quit: false };
+        let mut driven = Driven {
+            model,
+            source: Arc::new(source),
+            quit: false,
+            copied: Vec::new(),
+            edited: Vec::new(),
+        };
         driven.act(effects);
         driven
     }
@@ -47,7 +55,9 @@ impl Driven {
                     }
                 }
                 Effect::Quit(_) => self.quit = true,
-                Effect::Redraw | Effect::Suspend => {}
+                Effect::Copy(text) => self.copied.push(text),
+                Effect::Edit { file, line } => self.edited.push((file, line)),
+                Effect::Redraw | Effect::Suspend | Effect::Mouse(_) => {}
             }
         }
     }
@@ -126,14 +136,7 @@ fn answers(source: &dyn Source, job: Job) -> Vec<Answer> {
             source.lane(ask, &ticket, &mut |lane| out.push(Answer::Lane(lane)));
             out
         }
-        Job::Density { cols } => vec![Answer::Density(source.density(cols, &ticket))],
-        Job::Functions { from, to } => {
-            source.functions(from, to, &ticket).map(Answer::Functions).into_iter().collect()
-        }
-        Job::Exceptions { from, to } => {
-            source.exceptions(from, to, &ticket).map(Answer::Exceptions).into_iter().collect()
-        }
-        Job::Find(find) => vec![Answer::Found(source.find(&find, &ticket), find)],
         Job::Refresh => vec![Answer::Refreshed(source.refresh(&ticket).map(|s| s.overview()))],
+        job => job.answer(source, &ticket).into_iter().collect(),
     }
 }

@@ -8,8 +8,10 @@ use rtrace_format::summary::Spans;
 use crate::model::{SymbolId, Thread, TickRange};
 use crate::query::exceptions::exceptions;
 use crate::query::report::report;
-use crate::trace::Selection;
-use crate::tui::source::{ExceptionRow, Exceptions, FunctionRow, Functions};
+use crate::query::tree::tree_until;
+use crate::tui::source::{
+    CallTree, ExceptionRow, Exceptions, FunctionRow, Functions, NOBODY, Part, TreeNode,
+};
 use crate::tui::worker::Ticket;
 
 use super::Traced;
@@ -17,25 +19,26 @@ use super::Traced;
 /// How many events of the function table are counted between two looks at the ticket.
 const PORTION: u64 = 1_000_000;
 impl Traced {
-    /// The functions of `[from, to)`; `None` if cancelled.
-    pub(super) fn function_table(&self, from: i64, to: i64, ticket: &Ticket) -> Option<Functions> {
-        let range = self.ticks(from, to);
+    /// The functions of a part; `None` if cancelled.
+    pub(super) fn function_table(&self, part: &Part, ticket: &Ticket) -> Option<Functions> {
+        let all = self.selection(part);
         let mut sums: HashMap<SymbolId, Sum> = HashMap::new();
         let mut complete = true;
-        let portions: Vec<(usize, TickRange)> = (0..self.trace.threads.len())
-            .flat_map(|thread| portions(&self.trace.threads[thread], thread, range))
+        let portions: Vec<(usize, TickRange)> = all
+            .threads
+            .iter()
+            .flat_map(|&thread| portions(&self.trace.threads[thread], thread, all.range))
             .collect();
         for (done, &(thread, range)) in portions.iter().enumerate() {
             if ticket.cancelled() {
                 return None;
             }
-            let mut selection = Selection::everything(&self.trace);
-            selection.threads = vec![thread];
+            let mut selection = all.clone();
+            (selection.threads, selection.range) = (vec![thread], range);
             selection.all_threads = self.trace.threads.len() == 1;
-            selection.range = range;
-            let part = report(&self.trace, &selection);
-            complete &= part.complete;
-            for function in part.functions {
+            let portion = report(&self.trace, &selection);
+            complete &= portion.complete;
+            for function in portion.functions {
                 let sum = sums.entry(function.symbol).or_default();
                 sum.calls += function.calls;
                 sum.own += function.self_ticks;
@@ -58,25 +61,20 @@ impl Traced {
             p99_ns: sum.spans.quantile(990).map(ns),
             max_ns: (sum.spans.count > 0).then(|| ns(sum.spans.max)),
         });
-        Some(Functions { range: (from, to), rows: rows.collect(), complete })
+        Some(Functions { part: part.clone(), rows: rows.collect(), complete })
     }
 
-    /// The exceptions of `[from, to)`; `None` if cancelled.
-    pub(super) fn exception_table(
-        &self,
-        from: i64,
-        to: i64,
-        ticket: &Ticket,
-    ) -> Option<Exceptions> {
+    /// The exceptions of a part; `None` if cancelled.
+    pub(super) fn exception_table(&self, asked: &Part, ticket: &Ticket) -> Option<Exceptions> {
         let trace = &self.trace;
+        let all = self.selection(asked);
         let mut rows: HashMap<(String, u32, u32), ExceptionRow> = HashMap::new();
-        for thread in 0..trace.threads.len() {
+        for &thread in &all.threads {
             if ticket.cancelled() {
                 return None;
             }
-            let mut selection = Selection::everything(trace);
+            let mut selection = all.clone();
             selection.threads = vec![thread];
-            selection.range = self.ticks(from, to);
             let part = exceptions(trace, &selection);
             let raised = part.exceptions.into_iter().map(|e| ExceptionRow {
                 what: self.exception_text(e.type_symbol, &e.message),
@@ -108,7 +106,73 @@ impl Traced {
         }
         let mut rows: Vec<ExceptionRow> = rows.into_values().collect();
         rows.sort_by(|a, b| b.count.cmp(&a.count).then(a.first.cmp(&b.first)));
-        Some(Exceptions { range: (from, to), rows })
+        Some(Exceptions { part: asked.clone(), rows })
+    }
+}
+
+impl Traced {
+    /// The calls of a part by call path, all threads together; `None` if cancelled.
+    pub(super) fn call_tree(&self, part: &Part, ticket: &Ticket) -> Option<CallTree> {
+        let selection = self.selection(part);
+        let tree = tree_until(&self.trace, &selection, &|| ticket.cancelled())?;
+        let mut out = CallTree { complete: tree.complete, ..CallTree::default() };
+        // Level by level, so that siblings stand together: of each node made, the nodes of lanes
+        // that are to be its children.
+        let roots = tree.lanes.iter().enumerate();
+        let mut left: Vec<(usize, u32)> =
+            roots.flat_map(|(lane, of)| of.roots.iter().map(move |&node| (lane, node))).collect();
+        let mut sources: Vec<Vec<(usize, u32)>> = Vec::new();
+        let mut parent = NOBODY;
+        loop {
+            let first = out.nodes.len() as u32;
+            for (symbol, nodes) in self.siblings(&tree.lanes, std::mem::take(&mut left)) {
+                let sum = |what: fn(&crate::query::tree::Node) -> u64| -> u64 {
+                    nodes.iter().map(|&(lane, i)| what(&tree.lanes[lane].nodes[i as usize])).sum()
+                };
+                out.nodes.push(TreeNode {
+                    symbol,
+                    parent,
+                    calls: sum(|node| node.calls),
+                    self_ns: self.trace.clock.duration_ns(sum(|node| node.self_ticks)),
+                    total_ns: self.trace.clock.duration_ns(sum(|node| node.total_ticks)),
+                    children: (0, 0),
+                });
+                sources.push(nodes);
+            }
+            let children = (first, out.nodes.len() as u32);
+            match out.nodes.get_mut(parent as usize) {
+                Some(node) => node.children = children,
+                None => out.roots = children.1,
+            }
+            parent = parent.wrapping_add(1);
+            let Some(nodes) = sources.get_mut(parent as usize) else { return Some(out) };
+            if parent.is_multiple_of(4_096) && ticket.cancelled() {
+                return None;
+            }
+            for (lane, node) in std::mem::take(nodes) {
+                let of = &tree.lanes[lane];
+                left.extend(of.nodes[node as usize].children.iter().map(|&child| (lane, child)));
+            }
+        }
+    }
+
+    /// Nodes of lanes by function, the longest first.
+    fn siblings(
+        &self,
+        lanes: &[crate::query::tree::LaneTree],
+        nodes: Vec<(usize, u32)>,
+    ) -> Vec<(SymbolId, Vec<(usize, u32)>)> {
+        let of = |&(lane, node): &(usize, u32)| &lanes[lane].nodes[node as usize];
+        let mut sorted = nodes;
+        sorted.sort_by_key(|node| of(node).symbol);
+        let mut out: Vec<(SymbolId, Vec<(usize, u32)>)> = sorted
+            .chunk_by(|a, b| of(a).symbol == of(b).symbol)
+            .map(|same| (of(&same[0]).symbol, same.to_vec()))
+            .collect();
+        let total =
+            |nodes: &[(usize, u32)]| -> u64 { nodes.iter().map(|n| of(n).total_ticks).sum() };
+        out.sort_by_cached_key(|(symbol, nodes)| (std::cmp::Reverse(total(nodes)), *symbol));
+        out
     }
 }
 

@@ -9,7 +9,7 @@ use crate::tui::msg::{Answer, Effect};
 use crate::tui::source::{Ended, Find, Overview, Selected, State, Step};
 use crate::tui::worker::{Job, Slot};
 
-use super::{exceptions, select, table};
+use super::{lists, motion, replay, select, table, tree};
 
 /// Lanes with fewer rows than this are low.
 const LOW: u16 = 4;
@@ -24,9 +24,24 @@ pub(super) fn answer(model: &mut Model, slot: Slot, answer: Answer, effects: &mu
         }
         (Answer::Exceptions(exceptions), _) => {
             model.exceptions.exceptions = Some(exceptions);
-            exceptions::scroll(model);
+            lists::keep(model);
+        }
+        (Answer::Tree(calls, part), _) => {
+            model.tree.tree = Some((calls, part));
+            tree::outlined(model);
+        }
+        (Answer::Events(page), _) => replay::page(model, page, effects),
+        (Answer::Hits(hits), _) => model.hits = Some(hits),
+        (Answer::Number(Some(ns), number), _) => {
+            motion::go(model, ns);
+            model.say(format!("event {}", crate::tui::units::count(number)));
+        }
+        (Answer::Number(None, number), _) => {
+            model.alarm(format!("there is no event {}", crate::tui::units::count(number)));
         }
         (Answer::Found(Some(call), Find::Again { .. }), _) => model.selection = Some(call),
+        (Answer::Found(call, Find::Event { .. }), _) => model.selection = call,
+        (Answer::Found(Some(call), Find::Out { .. }), _) => replay::to_end(model, &call),
         (Answer::Found(Some(call), find), _) => found(model, call, &find),
         (Answer::Found(None, find), _) => not_found(model, &find),
         (Answer::Refreshed(Some(overview)), _) => {
@@ -94,7 +109,8 @@ fn not_found(model: &mut Model, find: &Find) {
             Step::Previous => "this is the first call of the thread",
             Step::Next => "this is the last call of the thread",
         },
-        Find::Again { .. } => return,
+        Find::Again { .. } | Find::Event { .. } => return,
+        Find::Out { .. } => "this is the outermost frame",
         Find::Last { .. } => "no frame was open at the end",
         Find::Longest { .. } => "no call of it was found",
         Find::Match { forward: true, .. } => "no more hits after this",

@@ -18,7 +18,12 @@ pub(super) fn run(model: &mut Model, command: Command) {
         C::PanRight => model.camera.pan(step),
         C::ScreenLeft => model.camera.pan(-cols),
         C::ScreenRight => model.camera.pan(cols),
-        C::Whole => model.camera.whole(),
+        C::CaretLeft => return caret(model, -1),
+        C::CaretRight => return caret(model, 1),
+        C::Whole => {
+            model.leave();
+            model.camera.whole();
+        }
         C::Start => {
             model.camera.go_to_begin();
             model.caret = model.camera.bounds().0;
@@ -30,6 +35,18 @@ pub(super) fn run(model: &mut Model, command: Command) {
         _ => {}
     }
     keep_caret(model);
+    held(model);
+}
+
+/// Moves the caret by columns, and the picture with it at its edges.
+fn caret(model: &mut Model, cols: i64) {
+    let (begin, end) = model.camera.bounds();
+    let grid = model.camera.grid();
+    let col = grid.col_of(model.caret);
+    model.caret = grid.edge(col + cols).clamp(begin, end - 1);
+    if grid.col_within(model.caret).is_none() {
+        model.camera.pan(cols);
+    }
     held(model);
 }
 
@@ -60,13 +77,23 @@ pub(super) fn focus(model: &mut Model, centred: bool) {
     keep_caret(model);
 }
 
-/// Fits the selected call, with a little of what is around it.
+/// Fits the marked range; without one the selected call, with a little of what is around it.
 pub(super) fn fit_selection(model: &mut Model) {
+    if let Some(mark) = model.mark {
+        model.leave();
+        let (from, to) = mark.range();
+        model.mark = None;
+        model.camera.fit(from, to);
+        keep_caret(model);
+        return held(model);
+    }
     let Some(call) = &model.selection else {
         return model.say("no call is selected: h j k l or a click selects one");
     };
     let around = (call.end - call.start) / 20;
-    model.camera.fit(call.start - around, call.end.saturating_add(around).max(call.start + 1));
+    let (from, to) = (call.start - around, call.end.saturating_add(around).max(call.start + 1));
+    model.leave();
+    model.camera.fit(from, to);
     held(model);
     keep_caret(model);
 }

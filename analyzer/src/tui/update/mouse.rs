@@ -1,14 +1,15 @@
-//! The mouse: click selects, drag pans, the wheel zooms at the pointer.
+//! The mouse: click selects, drag marks a range, the middle button pans, the wheel zooms at the
+//! pointer or scrolls.
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
 
 use crate::tui::layout::Layout;
-use crate::tui::model::{Drag, Model, View};
+use crate::tui::model::{Drag, Mark, Model, View};
 use crate::tui::msg::Effect;
 use crate::tui::source::Find;
 
-use super::{camera, exceptions, select, table};
+use super::{camera, lists, motion, select, table};
 
 pub(super) fn mouse(model: &mut Model, event: MouseEvent, effects: &mut Vec<Effect>) {
     if Layout::too_small(model.size) || !model.overlays.is_empty() {
@@ -16,8 +17,7 @@ pub(super) fn mouse(model: &mut Model, event: MouseEvent, effects: &mut Vec<Effe
     }
     match model.view {
         View::Timeline => timeline(model, event, effects),
-        View::Functions => functions(model, event),
-        View::Exceptions => exceptions_table(model, event),
+        _ => list(model, event, effects),
     }
 }
 
@@ -40,8 +40,14 @@ fn timeline(model: &mut Model, event: MouseEvent, effects: &mut Vec<Effect>) {
                 let ns = i128::from(end - begin) * i128::from(col) / width;
                 model.caret = begin + ns as i64;
                 model.camera.centre(model.caret);
+            } else if layout.header.contains(at) {
+                if let Some(view) = crate::tui::view::header::view_at(model, at.x) {
+                    lists::show(model, view);
+                }
+                return;
             } else {
-                model.drag = Some(Drag { from: (at.x, at.y), column: at.x, moved: false });
+                let pans = event.kind == MouseEventKind::Down(MouseButton::Middle);
+                model.drag = Some(Drag { from: (at.x, at.y), column: at.x, moved: false, pans });
             }
         }
         MouseEventKind::Drag(MouseButton::Left | MouseButton::Middle) => {
@@ -49,13 +55,25 @@ fn timeline(model: &mut Model, event: MouseEvent, effects: &mut Vec<Effect>) {
                 let by = i64::from(drag.column) - i64::from(at.x);
                 drag.column = at.x;
                 drag.moved = true;
-                model.camera.pan(by);
+                if drag.pans {
+                    model.camera.pan(by);
+                } else {
+                    let from = i64::from(drag.from.0) - i64::from(layout.flame.x);
+                    let (a, b) = (from.min(col), from.max(col) + 1);
+                    motion::drag(model, grid.edge(a.max(0)), grid.edge(b), false);
+                    return;
+                }
             }
         }
         MouseEventKind::Up(_) => {
-            let clicked = model.drag.take().filter(|drag| !drag.moved);
-            if clicked.is_some() {
-                click(model, &layout, at, effects);
+            match model.drag.take() {
+                Some(drag) if !drag.moved && !drag.pans => click(model, &layout, at, effects),
+                Some(drag) if drag.moved && !drag.pans => {
+                    if let Some((from, to)) = model.mark.map(Mark::range) {
+                        motion::drag(model, from, to, true);
+                    }
+                }
+                _ => {}
             }
             return;
         }
@@ -80,43 +98,36 @@ fn click(model: &mut Model, layout: &Layout, at: Position, effects: &mut Vec<Eff
 }
 
 fn wheel_lanes(model: &mut Model, by: i64) {
-    let most = model.overview.lanes.len().saturating_sub(Layout::of(model).lanes.len());
+    let most = model.shown_lanes().len().saturating_sub(Layout::of(model).lanes.len());
     model.top_lane = model.top_lane.saturating_add_signed(by as isize).min(most);
 }
 
-fn functions(model: &mut Model, event: MouseEvent) {
+/// In a list the wheel scrolls, a click goes to a row, and one on a head sorts.
+fn list(model: &mut Model, event: MouseEvent, effects: &mut Vec<Effect>) {
     let area = Layout::of(model).table;
-    let last = model.table.shown.len().saturating_sub(1);
     match event.kind {
-        MouseEventKind::ScrollUp => model.table.cursor = model.table.cursor.saturating_sub(3),
-        MouseEventKind::ScrollDown => model.table.cursor = (model.table.cursor + 3).min(last),
-        MouseEventKind::Down(MouseButton::Left) => {
-            let row = event.row.saturating_sub(area.y);
-            if row == 1 {
-                let head = crate::tui::view::functions::column_at(model, event.column);
-                if let Some(column) = head {
-                    table::set_sort(model, column);
-                }
-            } else if row > 1 {
-                model.table.cursor = (model.table.top + usize::from(row - 2)).min(last);
+        MouseEventKind::Down(MouseButton::Left) if event.row == 0 => {
+            if let Some(view) = crate::tui::view::header::view_at(model, event.column) {
+                lists::show(model, view);
             }
         }
-        _ => return,
-    }
-    table::scroll(model);
-}
-
-fn exceptions_table(model: &mut Model, event: MouseEvent) {
-    let area = Layout::of(model).table;
-    let table = &mut model.exceptions;
-    let last = table.len().saturating_sub(1);
-    match event.kind {
-        MouseEventKind::ScrollUp => table.cursor = table.cursor.saturating_sub(3),
-        MouseEventKind::ScrollDown => table.cursor = (table.cursor + 3).min(last),
-        MouseEventKind::Down(MouseButton::Left) if event.row > area.y + 1 => {
-            table.cursor = (table.top + usize::from(event.row - area.y - 2)).min(last);
+        MouseEventKind::ScrollUp => lists::move_by(model, -3, effects),
+        MouseEventKind::ScrollDown => lists::move_by(model, 3, effects),
+        MouseEventKind::Down(MouseButton::Left)
+            if area.contains((event.column, event.row).into()) =>
+        {
+            match event.row - area.y {
+                0 => {}
+                1 if model.view == View::Functions => {
+                    let head = crate::tui::view::functions::column_at(model, event.column);
+                    if let Some(column) = head {
+                        table::set_sort(model, column);
+                    }
+                }
+                1 => {}
+                row => lists::click(model, usize::from(row - 2), effects),
+            }
         }
-        _ => return,
+        _ => {}
     }
-    exceptions::scroll(model);
 }

@@ -6,14 +6,18 @@ use unicode_segmentation::UnicodeSegmentation;
 use crate::tui::model::{Ask, Model, Overlay, Prompt, Search, View};
 use crate::tui::msg::Effect;
 use crate::tui::units;
+use crate::tui::worker::Job;
 
-use super::{select, table};
+use super::{motion, select, table};
 
 /// More than this nobody types; a paste of more is cut.
 const LONGEST: usize = 512;
 
 pub(super) fn open(model: &mut Model, ask: Ask) {
-    let before = model.search.clone();
+    let before = match ask {
+        Ask::Filter => model.filter.clone(),
+        Ask::Search | Ask::Goto => model.search.clone(),
+    };
     model.overlays.push(Overlay::Prompt(Prompt { ask, text: String::new(), before }));
 }
 
@@ -38,11 +42,13 @@ pub(super) fn key(model: &mut Model, event: KeyEvent, effects: &mut Vec<Effect>)
     match event.code {
         KeyCode::Esc => {
             let before = prompt.before.clone();
-            if prompt.ask == Ask::Search {
-                model.search = before;
-                table::arrange(model);
+            match prompt.ask {
+                Ask::Search => model.search = before,
+                Ask::Filter => model.filter = before,
+                Ask::Goto => {}
             }
             model.overlays.pop();
+            table::arrange(model);
             return;
         }
         KeyCode::Enter => return accept(model, effects),
@@ -69,24 +75,45 @@ pub(super) fn key(model: &mut Model, event: KeyEvent, effects: &mut Vec<Effect>)
 
 /// The search shows its hits while it is typed.
 fn changed(model: &mut Model) {
-    let Some(prompt) = text(model).filter(|prompt| prompt.ask == Ask::Search) else { return };
-    let typed = prompt.text.clone();
-    model.search = Search::new(&typed, &model.overview);
+    let Some(prompt) = text(model) else { return };
+    let (ask, typed) = (prompt.ask, prompt.text.clone());
+    match ask {
+        Ask::Search => model.search = Search::new(&typed, &model.overview),
+        Ask::Filter => model.filter = Search::new(&typed, &model.overview),
+        Ask::Goto => return,
+    }
     table::arrange(model);
 }
 
 fn accept(model: &mut Model, effects: &mut Vec<Effect>) {
     let Some(Overlay::Prompt(prompt)) = model.overlays.pop() else { return };
     match prompt.ask {
+        Ask::Goto if prompt.text.trim().starts_with('#') => {
+            let digits: String =
+                prompt.text.chars().skip(1).filter(|c| !c.is_whitespace() && *c != '#').collect();
+            match digits.parse() {
+                Ok(number) => super::ask(model, Job::Number(number), effects),
+                Err(_) => model.alarm(format!("{}: not the number of an event", prompt.text)),
+            }
+        }
         Ask::Goto => {
             let (begin, end) = model.camera.bounds();
             match units::parse_goto(&prompt.text, model.caret, begin, end) {
-                Ok(ns) => {
-                    model.caret = ns.clamp(begin, end - 1);
-                    model.camera.centre(model.caret);
-                    super::camera::held(model);
-                }
+                Ok(ns) => motion::go(model, ns),
                 Err(why) => model.alarm(why),
+            }
+        }
+        Ask::Filter => {
+            let count = model.filter.symbols.len();
+            if let Some(error) = model.filter.error.take() {
+                model.alarm(error);
+                model.filter = prompt.before;
+            } else if model.filter.active() && count == 0 {
+                model.alarm(format!("no function matches {}", model.filter.text));
+                model.filter = prompt.before;
+            } else if model.filter.active() {
+                let what = if count == 1 { "function" } else { "functions" };
+                model.say(format!("only {count} {what}; ^ shows all again"));
             }
         }
         Ask::Search => {

@@ -44,9 +44,10 @@ pub(super) fn hit(model: &mut Model, forward: bool, effects: &mut Vec<Effect>) {
     if model.view == View::Functions {
         let rows = model.table.shown.len();
         let by = if forward { 1 } else { rows.saturating_sub(1) };
-        model.table.cursor = (model.table.cursor + by) % rows.max(1);
+        model.table.list.cursor = (model.table.list.cursor + by) % rows.max(1);
         return;
     }
+    model.leave();
     let ns = start_of_search(model);
     let symbols = Arc::clone(&model.search.symbols);
     find(model, Find::Match { symbols, ns, forward }, effects);
@@ -54,7 +55,7 @@ pub(super) fn hit(model: &mut Model, forward: bool, effects: &mut Vec<Effect>) {
 
 /// The next or previous exception of all lanes.
 pub(super) fn exception(model: &mut Model, forward: bool, effects: &mut Vec<Effect>) {
-    model.view = View::Timeline;
+    model.leave();
     let ns = model.caret;
     find(model, Find::Exception { ns, forward }, effects);
 }
@@ -65,8 +66,10 @@ fn start_of_search(model: &Model) -> i64 {
 
 /// Focuses the lane above or below, at the same time and depth.
 pub(super) fn lane(model: &mut Model, down: bool, effects: &mut Vec<Effect>) {
-    let last = model.overview.lanes.len().saturating_sub(1);
-    let lane = if down { (model.lane + 1).min(last) } else { model.lane.saturating_sub(1) };
+    let shown = model.shown_lanes();
+    let at = shown.iter().position(|&lane| lane == model.lane).unwrap_or(0);
+    let next = if down { at + 1 } else { at.wrapping_sub(1) };
+    let lane = shown.get(next).copied().unwrap_or(model.lane);
     if lane == model.lane {
         return model.say(if down {
             "this is the last thread"
@@ -82,19 +85,24 @@ pub(super) fn lane(model: &mut Model, down: bool, effects: &mut Vec<Effect>) {
 /// Focuses a lane and scrolls it onto the screen.
 pub(super) fn focus_lane(model: &mut Model, lane: usize) {
     model.lane = lane;
-    let shown = Layout::of(model).lanes;
-    let (Some(first), Some(last)) = (shown.first(), shown.last()) else { return };
-    if lane < first.lane {
-        model.top_lane = lane;
-    } else if lane > last.lane {
-        model.top_lane = first.lane + (lane - last.lane);
+    // A lane that the filter leaves out takes the filter away.
+    if model.only.is_some_and(|only| only != lane) {
+        model.only = None;
+    }
+    let places = Layout::of(model).lanes.len();
+    let Some(at) = model.shown_lanes().iter().position(|&of| of == lane) else { return };
+    let top = model.top_lane.min(model.shown_lanes().len().saturating_sub(places));
+    if at < top {
+        model.top_lane = at;
+    } else if places > 0 && at >= top + places {
+        model.top_lane = at + 1 - places;
     }
 }
 
 /// Scrolls the lanes by a screen.
 pub(super) fn scroll_lanes(model: &mut Model, screens: i64) {
     let shown = Layout::of(model).lanes.len();
-    let lanes = model.overview.lanes.len();
+    let lanes = model.shown_lanes().len();
     let most = lanes.saturating_sub(shown);
     if most == 0 {
         return model.say("all threads are on the screen");
@@ -124,6 +132,7 @@ pub(super) fn found(model: &mut Model, call: Selected) {
     let grid = model.camera.grid();
     model.caret = sought.clamp(grid.start(), grid.end() - 1);
     show_depth(model, call.lane, call.depth);
+    model.function = Some(call.symbol);
     model.selection = Some(call);
 }
 

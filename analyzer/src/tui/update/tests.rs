@@ -4,6 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEventKind};
 use proptest::prelude::*;
 
 use crate::tui::invented::Invented;
+use crate::tui::layout::Layout;
 use crate::tui::model::{Overlay, View};
 use crate::tui::msg::Msg;
 use crate::tui::source::State;
@@ -164,7 +165,7 @@ fn functions_are_sorted_filtered_and_opened_on_the_timeline() {
 }
 
 #[test]
-fn a_click_selects_the_wheel_zooms_and_a_drag_pans() {
+fn a_click_selects_the_wheel_zooms_and_the_middle_button_pans() {
     let mut screen = screen();
     // The first request's `handle`, in the second row of the first lane.
     screen.click(22, 4);
@@ -176,10 +177,10 @@ fn a_click_selects_the_wheel_zooms_and_a_drag_pans() {
     assert!(after.npc < before.npc);
     assert_eq!(after.col_of(under), 40);
     let start = screen.model.camera.grid().start();
-    let left = crossterm::event::MouseButton::Left;
-    screen.mouse(MouseEventKind::Down(left), 60, 5);
-    screen.mouse(MouseEventKind::Drag(left), 50, 5);
-    screen.mouse(MouseEventKind::Up(left), 50, 5);
+    let middle = crossterm::event::MouseButton::Middle;
+    screen.mouse(MouseEventKind::Down(middle), 60, 5);
+    screen.mouse(MouseEventKind::Drag(middle), 50, 5);
+    screen.mouse(MouseEventKind::Up(middle), 50, 5);
     assert_eq!(screen.model.camera.grid().start(), start + 10 * after.npc);
     assert_eq!(screen.selected().as_deref(), Some("handle"), "a drag selects nothing");
 }
@@ -238,13 +239,20 @@ enum Act {
 fn acts() -> impl Strategy<Value = Act> {
     prop_oneof![
         8 => proptest::sample::select(
-            "wasdADfhjklJ,.{}gG\\01235/?nNeEiqSs~ x5%+-()[]".chars().collect::<Vec<_>>()
+            "wasdADfhjklJK,.{}gG\\012345/?nNeEiqSs~ x5%+-()[]vr<>mu!t&^*pHLbyYoT:".chars().collect::<Vec<_>>()
         ).prop_map(Act::Key),
         3 => (0_u8..10).prop_map(Act::Named),
         1 => (0_u16..200, 0_u16..70).prop_map(|(w, h)| Act::Resize(w, h)),
         2 => (0_u8..6, 0_u16..200, 0_u16..70).prop_map(|(k, x, y)| Act::Mouse(k, x, y)),
         1 => "\\PC{0,8}".prop_map(Act::Paste),
     ]
+}
+
+/// What going back and forward again brings back.
+fn spot(screen: &Driven) -> impl PartialEq + std::fmt::Debug + use<> {
+    let model = &screen.model;
+    let filters = (model.search.text.clone(), model.filter.text.clone(), model.only);
+    (model.view, model.camera.grid(), model.caret, model.mark, filters)
 }
 
 proptest! {
@@ -280,6 +288,15 @@ proptest! {
                 Act::Paste(text) => screen.send(Msg::Paste(text)),
             }
             screen.paint();
+            let here = spot(&screen);
+            if screen.model.overlays.is_empty() && !Layout::too_small(screen.model.size) {
+                screen.keys("<");
+                let went = screen.model.status.is_none();
+                if went {
+                    screen.keys(">");
+                    prop_assert_eq!(spot(&screen), here);
+                }
+            }
             let model = &screen.model;
             let grid = model.camera.grid();
             let (begin, end) = model.camera.bounds();
@@ -314,4 +331,184 @@ fn the_selection_of_an_open_call_follows_a_live_session() {
     let again = |effect: &Effect| matches!(effect, Effect::Ask(Job::Find(Find::Again { .. }), _));
     assert!(effects.iter().any(again));
     assert!(screen.model.camera.shows_end());
+}
+
+#[test]
+fn a_marked_range_is_what_all_views_are_about() {
+    let mut screen = screen();
+    screen.keys("\\300ms<Enter>v\\460ms<Enter>v");
+    assert_eq!(screen.model.range(), (300_000_000, 460_000_000));
+    for keys in ["2", "3", "5"] {
+        screen.keys(keys);
+        assert!(screen.text().contains("0.3000s – 0.4600s"), "{}", screen.text());
+    }
+    let exec = |row: &&crate::tui::source::FunctionRow| row.symbol == 5;
+    screen.keys("2");
+    assert_eq!(screen.model.table.shown.iter().find(exec).unwrap().calls, 1);
+    screen.keys("1<Enter>");
+    let grid = screen.model.camera.grid();
+    assert!(screen.model.mark.is_none() && grid.start() <= 300_000_000);
+    assert!(grid.width() < 170_000_000, "{grid:?}");
+    screen.keys("<");
+    assert!(screen.model.camera.shows_all() && screen.model.mark.is_some());
+    screen.keys("<Esc>");
+    assert_eq!(screen.model.range(), screen.model.camera.bounds());
+}
+
+#[test]
+fn a_drag_marks_and_the_call_is_a_range() {
+    let mut screen = screen();
+    let left = crossterm::event::MouseButton::Left;
+    screen.mouse(MouseEventKind::Down(left), 60, 5);
+    screen.mouse(MouseEventKind::Drag(left), 50, 5);
+    screen.mouse(MouseEventKind::Up(left), 50, 5);
+    let grid = screen.model.camera.grid();
+    assert_eq!(screen.model.range(), (grid.edge(50 - 16), grid.edge(60 - 16 + 1)));
+    screen.keys("/query<Enter>r");
+    let call = screen.model.selection.clone().unwrap();
+    assert_eq!(screen.model.range(), (call.start, call.end));
+}
+
+#[test]
+fn back_and_forward_lead_through_views_and_places() {
+    let mut screen = screen();
+    screen.keys("/exec<Enter>2");
+    let first = screen.model.camera.grid();
+    screen.keys("3<<");
+    assert_eq!(screen.model.view, View::Timeline);
+    assert_eq!(screen.model.camera.grid(), first);
+    screen.keys(">>");
+    assert_eq!(screen.model.view, View::Tree);
+    screen.keys(">");
+    assert_eq!(screen.model.status.clone().unwrap().text, "nothing to go forward to");
+}
+
+#[test]
+fn filters_hold_in_every_view() {
+    let mut screen = screen();
+    screen.keys("&^app<Backspace><Backspace><Backspace><Backspace>app<Enter>2");
+    assert_eq!(screen.model.table.shown.len(), 3);
+    screen.keys("3");
+    assert!(screen.text().contains("&app"));
+    screen.keys("4");
+    let rows = &screen.model.replay.page.as_ref().unwrap().rows;
+    assert!(rows.iter().all(|row| [2, 3, 6].contains(&row.symbol.unwrap())));
+    screen.keys("1}t");
+    assert_eq!(screen.model.shown_lanes(), [1]);
+    screen.keys("2");
+    assert_eq!(screen.model.table.shown.len(), 0);
+    screen.keys("^");
+    assert_eq!(screen.model.table.shown.len(), 11);
+}
+
+#[test]
+fn events_are_stepped_into_over_and_out_of() {
+    let mut screen = screen();
+    screen.keys("g/query<Enter>4");
+    let at = |screen: &Driven| {
+        let row = screen.model.replay.row().unwrap();
+        let name = screen.model.label(row.symbol.unwrap()).unwrap().name.clone();
+        (row.kind, name)
+    };
+    assert_eq!(at(&screen), ("call", "query".to_owned()));
+    screen.keys("j");
+    assert_eq!(at(&screen), ("call", "exec".to_owned()));
+    assert_eq!(screen.selected().as_deref(), Some("exec"));
+    screen.keys("J");
+    assert_eq!(at(&screen), ("return", "exec".to_owned()));
+    screen.keys("kK");
+    assert_eq!(at(&screen), ("return", "query".to_owned()));
+    assert_eq!(screen.model.view, View::Events);
+    screen.keys("<Enter>");
+    assert_eq!(screen.model.view, View::Timeline);
+    assert_eq!(screen.model.caret, 90_000_000);
+}
+
+#[test]
+fn events_are_played_until_the_last() {
+    let mut screen = screen();
+    screen.keys("4g ");
+    assert!(screen.model.replay.playing);
+    screen.send(Msg::Beat);
+    assert_eq!(screen.model.replay.list.cursor, 1);
+    screen.keys("++++");
+    for _ in 0..100 {
+        screen.send(Msg::Beat);
+    }
+    assert!(!screen.model.replay.playing);
+    assert_eq!(screen.model.status.clone().unwrap().text, "this is the last event");
+    let page = screen.model.replay.page.as_ref().unwrap();
+    assert!(page.last && screen.model.replay.list.cursor + 1 == page.rows.len());
+}
+
+#[test]
+fn a_function_is_the_same_in_every_view() {
+    let mut screen = screen();
+    screen.keys("/exec<Enter>2");
+    assert_eq!(screen.model.table.shown[screen.model.table.list.cursor].symbol, 5);
+    screen.keys("<Esc>2b");
+    assert_eq!(screen.model.view, View::Tree);
+    let middle = screen.model.tree.outline.middle().unwrap();
+    assert_eq!(screen.model.tree.outline.rows[middle].symbol, 5);
+    screen.keys("k<Enter>");
+    assert_eq!(screen.selected().as_deref(), Some("query"));
+    screen.keys("y");
+    assert_eq!(screen.copied, ["db.query"]);
+    screen.keys("Yo");
+    assert_eq!(screen.copied[1], "src/db.py:14");
+    assert_eq!(screen.edited, [("src/db.py".into(), 14)]);
+    screen.send(Msg::Key(KeyEvent::new(KeyCode::Char('y'), KeyModifiers::CONTROL)));
+    let json: serde_json::Value = serde_json::from_str(&screen.copied[2]).unwrap();
+    assert_eq!(json["callers"], serde_json::json!(["serve", "handle"]));
+}
+
+#[test]
+fn jumps_lead_to_bookmarks_events_and_the_slowest_call() {
+    let mut screen = screen();
+    screen.keys("\\300ms<Enter>m\\700ms<Enter>m\\500ms<Enter>u");
+    assert_eq!(screen.model.caret, 700_000_000);
+    screen.keys("UU");
+    assert_eq!(screen.model.caret, 300_000_000);
+    screen.keys("m\\0<Enter>u");
+    assert_eq!(screen.model.caret, 700_000_000);
+    screen.keys("\\#1<Enter>");
+    assert_eq!(screen.model.caret, 0);
+    screen.keys("\\#999999<Enter>");
+    assert!(screen.model.status.clone().unwrap().alarm);
+    screen.keys("/job<Enter>!");
+    assert_eq!(screen.model.selection.as_ref().unwrap().start, 310_000_000);
+    screen.keys("]");
+    assert_eq!(screen.model.status.clone().unwrap().text, "no gap in the records after this");
+}
+
+#[test]
+fn the_search_counts_its_calls() {
+    let mut screen = screen();
+    screen.keys("g/exec<Enter>n");
+    let hits = screen.model.hits.as_ref().unwrap();
+    assert_eq!(hits.count, 6);
+    assert!(screen.text().contains("/exec  2/6"), "{}", screen.text());
+    screen.keys("<Esc>");
+    assert!(screen.model.hits.is_none());
+}
+
+#[test]
+fn commands_are_found_by_name() {
+    let mut screen = screen();
+    screen.keys(":zoomin<Enter>");
+    assert!(!screen.model.camera.shows_all());
+    screen.keys(":qqqq<Enter>");
+    assert_eq!(screen.model.status.clone().unwrap().text, "no command of that name");
+    screen.keys(":<Esc>");
+    assert!(screen.model.overlays.is_empty() && !screen.quit);
+}
+
+#[test]
+fn keys_are_the_users() {
+    let mut screen = screen();
+    screen.model.keys = crate::tui::keys::Keys::with("zoom-in = Z\n").unwrap();
+    screen.keys("w");
+    assert!(screen.model.status.clone().unwrap().text.contains("w is not bound"));
+    screen.keys("Z?");
+    assert!(!screen.model.camera.shows_all() && screen.text().contains(" Z "));
 }

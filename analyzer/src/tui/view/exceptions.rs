@@ -9,7 +9,7 @@ use crate::tui::source::ExceptionRow;
 use crate::tui::worker::Slot;
 use crate::tui::{text, units};
 
-use super::paint;
+use super::{lists, paint};
 
 /// Columns of figures: their heads and widths, and from which width of the screen on.
 const FIGURES: [(&str, u16, u16); 4] =
@@ -18,18 +18,10 @@ const FIGURES: [(&str, u16, u16); 4] =
 pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
     let theme = &model.theme;
     let shown = model.exceptions.exceptions.as_ref();
-    let range = shown.map_or_else(
-        || {
-            let grid = model.camera.grid();
-            (grid.start().max(model.overview.begin), grid.end().min(model.overview.end))
-        },
-        |exceptions| exceptions.range,
-    );
-    let title = super::functions::range_text(model, range);
-    let x = paint::text(buf, area, area.x, area.y, &title, theme.strong());
-    if model.pending.get(&Slot::Exceptions).is_some_and(|pending| pending.open) {
-        paint::right(buf, area, x + 1, area.y, "computing ", theme.caret());
-    }
+    let range = shown.map_or(model.range(), |of| (of.part.from, of.part.to));
+    let types = shown.map_or(0, |of| of.rows.len());
+    let kinds = format!("{types} kind{} of exceptions", if types == 1 { "" } else { "s" });
+    lists::title(model, area, range, &kinds, Slot::Exceptions, true, buf);
     let figures: Vec<_> = FIGURES.iter().filter(|(_, _, least)| area.width >= *least).collect();
     let head = area.y + 1;
     let mut x = area.x;
@@ -44,13 +36,10 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
     if exceptions.rows.is_empty() {
         paint::text(buf, area, area.x + 2, first, "no exceptions in this range", theme.dim());
     }
-    let rows = exceptions.rows.iter().enumerate().skip(model.exceptions.top);
+    let rows = exceptions.rows.iter().enumerate().skip(model.exceptions.list.top);
     for (y, (i, row)) in (first..area.bottom()).zip(rows) {
-        let selected = i == model.exceptions.cursor;
-        let style = if selected { theme.selected() } else { Style::new() };
-        if selected {
-            paint::clear(buf, Rect { y, height: 1, ..area }, style);
-        }
+        let selected = i == model.exceptions.list.cursor;
+        let style = lists::row_style(model, selected, Rect { y, height: 1, ..area }, buf);
         let mut x = area.x;
         for (name, width, _) in &figures {
             let cell = Rect { x, y, width: *width, height: 1 };

@@ -3,9 +3,8 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::tui::keys;
 use crate::tui::model::{Ask, Model, Overlay};
-use crate::tui::text;
+use crate::tui::{text, units};
 
 use super::paint;
 
@@ -23,9 +22,7 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) -> Option<(u16,
     }
     let mut edge = area;
     if model.search.active() {
-        let found = model.search.symbols.len();
-        let plural = if found == 1 { "" } else { "s" };
-        let search = format!(" /{}  {found} function{plural} ", model.search.text);
+        let search = format!(" /{} ", found(model));
         edge.width = paint::right(buf, edge, area.x + 10, area.y, &search, theme.hit()) - edge.x;
     }
     let mut x = area.x;
@@ -40,26 +37,36 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) -> Option<(u16,
     None
 }
 
-/// Keys and words of the footer. Bindings without a word of their own that follow one with a word
-/// stand beside it: `w s zoom`. Help and quit come first, so that no width hides them.
+/// The search and what it found: which of how many calls is selected, where that is known.
+fn found(model: &Model) -> String {
+    let search = &model.search;
+    let functions = search.symbols.len();
+    let plural = if functions == 1 { "" } else { "s" };
+    let typed = text::fit(&search.text, 30, model.theme.ascii());
+    let Some(hits) = &model.hits else { return format!("{typed}  {functions} function{plural}") };
+    let all = units::count(hits.count);
+    let at = model.selection.as_ref().filter(|call| search.hits(call.symbol));
+    let at = at.and_then(|call| hits.starts.binary_search(&call.start).ok());
+    match at {
+        Some(at) => format!("{typed}  {}/{all}", units::count(at as u64 + 1)),
+        None => format!("{typed}  {all} calls of {functions} function{plural}"),
+    }
+}
+
+/// Keys and words of the footer; keys that belong together stand before one word: `w s zoom`. Help and quit come first, so that no width hides them.
 fn hints(model: &Model) -> Vec<(String, &'static str)> {
     let mut hints: Vec<(String, &'static str)> = Vec::new();
     let mut last: Vec<(String, &'static str)> = Vec::new();
-    let bindings: Vec<_> = keys::of_view(model.view).collect();
-    for (i, binding) in bindings.iter().enumerate() {
-        if binding.footer.is_empty() {
+    for (binding, keys) in model.keys.of_view(model.view) {
+        let Some(key) = keys.first().filter(|_| !binding.footer.is_empty()) else { continue };
+        if binding.footer == "\"" {
+            if let Some((shown, _)) = hints.last_mut() {
+                *shown = format!("{shown} {}", key.label());
+            }
             continue;
         }
-        let mut shown = binding.keys[0].label();
-        let paired = ["zoom", "pan", "select", "thread", "move"].contains(&binding.footer);
-        if paired {
-            let run = if binding.footer == "select" { 3 } else { 1 };
-            for next in bindings.iter().skip(i + 1).take(run) {
-                shown = format!("{shown} {}", next.keys[0].label());
-            }
-        }
         let first = ["help", "quit"].contains(&binding.footer);
-        if first { &mut last } else { &mut hints }.push((shown, binding.footer));
+        if first { &mut last } else { &mut hints }.push((key.label(), binding.footer));
     }
     last.extend(hints);
     last
@@ -74,7 +81,13 @@ fn typed(model: &Model, ask: Ask, input: &str, area: Rect, buf: &mut Buffer) -> 
             let found = model.search.symbols.len();
             ("/", format!("{found} function{}", if found == 1 { "" } else { "s" }))
         }
-        Ask::Goto => ("go to: ", "12.5s  +3ms  50%".to_owned()),
+        Ask::Filter if model.filter.error.is_some() => ("&", "not a regular expression".to_owned()),
+        Ask::Filter if input.is_empty() => ("&", "a regex: nothing else is shown".to_owned()),
+        Ask::Filter => {
+            let found = model.filter.symbols.len();
+            ("&", format!("{found} function{}", if found == 1 { "" } else { "s" }))
+        }
+        Ask::Goto => ("go to: ", "12.5s  +3ms  50%  #1234".to_owned()),
     };
     paint::clear(buf, area, ratatui::style::Style::new());
     let x = paint::text(buf, area, area.x, area.y, mark, theme.strong());

@@ -6,10 +6,10 @@ use ratatui::style::Style;
 
 use crate::tui::model::{Column, Model};
 use crate::tui::source::FunctionRow;
+use crate::tui::units;
 use crate::tui::worker::Slot;
-use crate::tui::{text, units};
 
-use super::paint;
+use super::{lists, paint};
 
 /// One column on the screen.
 struct Place {
@@ -68,16 +68,16 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
     let Some(functions) = &table.functions else { return };
     let all: u64 = functions.rows.iter().map(|row| row.self_ns).sum();
     let first = area.y + 2;
-    for (y, (i, row)) in (first..area.bottom()).zip(table.shown.iter().enumerate().skip(table.top))
+    for (y, (i, row)) in
+        (first..area.bottom()).zip(table.shown.iter().enumerate().skip(table.list.top))
     {
-        let selected = i == table.cursor;
-        let style = if selected { theme.selected() } else { Style::new() };
-        if selected {
-            paint::clear(buf, Rect { y, height: 1, ..area }, style);
-        }
+        let selected = i == table.list.cursor;
+        let style = lists::row_style(model, selected, Rect { y, height: 1, ..area }, buf);
         for place in &places {
             if place.column == Column::Name {
-                name(model, row, place, y, style, area, buf);
+                let cell =
+                    Rect { x: place.x.saturating_sub(1), y, width: place.width + 1, height: 1 };
+                lists::function(model, row.symbol, cell.intersection(area), style, buf);
             } else {
                 put(place, y, &figure(row, place, all, theme.ascii()), style, area, buf);
             }
@@ -90,46 +90,16 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
     }
 }
 
-/// A range of time as a title says it.
-pub(super) fn range_text(model: &Model, range: (i64, i64)) -> String {
-    if range.0 <= model.overview.begin && range.1 >= model.overview.end {
-        return " the whole trace".to_owned();
-    }
-    let decimals = ((range.1 - range.0) / 1_000).max(1);
-    let (from, to) = (units::moment_for(range.0, decimals), units::moment_for(range.1, decimals));
-    format!(" {from} {} {to}", model.theme.pick("–", "-"))
-}
-
 fn title(model: &Model, area: Rect, buf: &mut Buffer) {
-    let theme = &model.theme;
-    let shown = model.table.functions.as_ref().map_or_else(
-        || {
-            let grid = model.camera.grid();
-            (grid.start().max(model.overview.begin), grid.end().min(model.overview.end))
-        },
-        |functions| functions.range,
-    );
-    let range = range_text(model, shown);
-    let mut line = range;
-    if model.table.functions.is_some() {
-        let shown = model.table.shown.len();
-        line = format!("{line}   {shown} function{}", if shown == 1 { "" } else { "s" });
-    }
-    let x = paint::text(buf, area, area.x, area.y, &line, theme.strong());
-    let incomplete = model.table.functions.as_ref().is_some_and(|f| !f.complete);
-    let mut edge = area;
-    if let Some(pending) = model.pending.get(&Slot::Functions).filter(|pending| pending.open) {
-        let busy = match pending.progress {
-            Some((done, total)) if total > 0 => format!("computing {}% ", done * 100 / total),
-            _ => "computing ".to_owned(),
-        };
-        edge.width = paint::right(buf, edge, x + 1, area.y, &busy, theme.caret()) - edge.x;
-    }
-    if incomplete {
-        let sign = theme.pick("≥", ">=");
-        let words = format!("{sign} records are missing here ");
-        paint::right(buf, edge, x + 1, area.y, &words, theme.alarm());
-    }
+    let functions = model.table.functions.as_ref();
+    let range = functions.map_or(model.range(), |of| (of.part.from, of.part.to));
+    let shown = model.table.shown.len();
+    let what = match functions {
+        Some(_) => format!("{shown} function{}", if shown == 1 { "" } else { "s" }),
+        None => String::new(),
+    };
+    let complete = functions.is_none_or(|of| of.complete);
+    lists::title(model, area, range, &what, Slot::Functions, complete, buf);
 }
 
 /// A text in its column: figures to the right, names to the left.
@@ -156,41 +126,5 @@ fn figure(row: &FunctionRow, place: &Place, all: u64, ascii: bool) -> String {
         (Column::P99, _) => time(row.p99_ns),
         (Column::Max, _) => time(row.max_ns),
         (Column::Name, _) => String::new(),
-    }
-}
-
-fn name(
-    model: &Model,
-    row: &FunctionRow,
-    place: &Place,
-    y: u16,
-    style: Style,
-    area: Rect,
-    buf: &mut Buffer,
-) {
-    let theme = &model.theme;
-    let Some(label) = model.label(row.symbol) else { return };
-    let ascii = theme.ascii();
-    let plain = |text: &str| if ascii { text::to_ascii(text) } else { text.to_owned() };
-    let cell = Rect { x: place.x, y, width: place.width, height: 1 }.intersection(area);
-    // A swatch of the colour that it has on the timeline.
-    let swatch = theme.call(label.tint);
-    if swatch.bg.is_some() {
-        paint::cell(buf, area, place.x.saturating_sub(1), y, " ", swatch);
-    }
-    let hit = model.search.active() && model.search.hits(row.symbol);
-    let style = if hit { style.patch(theme.hit()) } else { style };
-    let room = usize::from(cell.width);
-    let x = paint::text(buf, cell, cell.x, y, &text::fit(&plain(&label.name), room, ascii), style);
-    let more = if label.c { plain(&label.module) } else { plain(&label.place) };
-    let room = usize::from(cell.right().saturating_sub(x + 2));
-    if room >= 10 {
-        let dim =
-            if model.table.shown.get(model.table.cursor).is_some_and(|r| r.symbol == row.symbol) {
-                style
-            } else {
-                theme.dim()
-            };
-        paint::text(buf, cell, x + 2, y, &text::fit_end(&more, room, ascii), dim);
     }
 }

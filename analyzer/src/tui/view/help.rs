@@ -3,7 +3,6 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::tui::keys::{self, Scope};
 use crate::tui::model::{Model, View};
 use crate::tui::text;
 
@@ -15,20 +14,25 @@ const KEYS: usize = 12;
 const COLUMN: usize = 47;
 
 /// The lines of help: heads, and keys with what they do.
-pub fn lines(view: View, size: (u16, u16)) -> Vec<(String, String)> {
+pub fn lines(model: &Model) -> Vec<(String, String)> {
+    let (view, size) = (model.view, model.size);
     let mut own = vec![(String::new(), view.name().to_owned())];
     let mut global = vec![(String::new(), "Everywhere".to_owned())];
-    for binding in keys::of_view(view) {
-        let labels: Vec<String> = binding.keys.iter().map(|key| key.label()).collect();
+    for (binding, keys) in model.keys.of_view(view) {
+        let labels: Vec<String> = keys.iter().map(|key| key.label()).collect();
         let line = (labels.join(" "), binding.help.to_owned());
-        if binding.scope == Scope::Global { &mut global } else { &mut own }.push(line);
+        if binding.scope.is_global() { &mut global } else { &mut own }.push(line);
     }
     if view == View::Timeline {
-        global.push((String::new(), "Mouse".to_owned()));
-        for (act, what) in
-            [("click", "select a call"), ("drag", "pan"), ("wheel", "zoom at the pointer")]
-        {
-            global.push((act.to_owned(), what.to_owned()));
+        own.push((String::new(), String::new()));
+        own.push((String::new(), "Mouse".to_owned()));
+        for (act, what) in [
+            ("click", "select a call; a view's name; the minimap"),
+            ("drag", "mark a range"),
+            ("middle", "drag with it to pan"),
+            ("wheel", "zoom at the pointer, scroll names"),
+        ] {
+            own.push((act.to_owned(), what.to_owned()));
         }
     }
     if usize::from(size.0) >= 2 * COLUMN + 4 {
@@ -48,7 +52,7 @@ pub fn lines(view: View, size: (u16, u16)) -> Vec<(String, String)> {
 
 pub(super) fn paint(model: &Model, top: usize, screen: Rect, buf: &mut Buffer) {
     let theme = &model.theme;
-    let lines = lines(model.view, model.size);
+    let lines = lines(model);
     let columns = if lines.iter().any(|line| line.1.contains('\t')) { 2 } else { 1 };
     let width = (columns * COLUMN + 4).min(usize::from(screen.width)) as u16;
     let rows = (lines.len() + 3).min(usize::from(screen.height)) as u16;

@@ -149,6 +149,8 @@ impl Painter<'_> {
     }
 
     fn style(&self, symbol: u32, style: Style) -> Style {
+        let left_out = self.model.filter.active() && !self.model.filter.hits(symbol);
+        let style = if left_out { self.model.theme.left_out(style) } else { style };
         if self.model.search.active() && self.model.search.hits(symbol) {
             style.patch(self.model.theme.hit())
         } else {

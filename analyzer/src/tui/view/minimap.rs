@@ -32,6 +32,10 @@ pub(super) fn paint(model: &Model, layout: &Layout, buf: &mut Buffer) {
     let grid = model.camera.grid();
     let (from, to) = (column(grid.start()), column(grid.end().saturating_sub(1)));
     let caret = column(model.caret).min(area.width.saturating_sub(1));
+    let marked = model.mark.map(|mark| {
+        let (from, to) = mark.range();
+        (column(from), column(to.saturating_sub(1)))
+    });
     for x in 0..area.width {
         let density = model.density.get(usize::from(x)).copied().unwrap_or_default();
         // The square root, so that a quiet stretch beside a busy one is still to be seen.
@@ -43,6 +47,18 @@ pub(super) fn paint(model: &Model, layout: &Layout, buf: &mut Buffer) {
             style = style.patch(theme.bar());
         }
         let mut glyph = bars[level];
+        let hit = model.hits.as_ref().is_some_and(|h| h.cols.get(usize::from(x)) == Some(&true));
+        if hit {
+            style = style.patch(theme.caret()).patch(theme.hit());
+            glyph = if level == 0 { theme.pick("•", "*") } else { glyph };
+        }
+        if marked.is_some_and(|(from, to)| from <= x && x <= to) {
+            style = style.patch(theme.marked());
+        }
+        if model.bookmarks.iter().any(|&ns| column(ns) == x) {
+            glyph = theme.pick("◆", "B");
+            style = style.patch(theme.caret());
+        }
         if density.exception {
             glyph = theme.exception_glyph();
             style = style.patch(theme.alarm());

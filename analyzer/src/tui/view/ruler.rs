@@ -34,6 +34,22 @@ pub(super) fn paint(model: &Model, layout: &Layout, buf: &mut Buffer) {
             free = paint::text(buf, area, x, area.y, &label, dim) + 1;
         }
     }
+    for col in model.bookmarks.iter().filter_map(|&ns| grid.col_within(ns)) {
+        paint::cell(buf, area, area.x + col, area.y, theme.pick("◆", "B"), theme.caret());
+    }
+    if let Some((from, to)) = model.mark.map(crate::tui::model::Mark::range) {
+        let cols = 0..i64::from(grid.cols);
+        let (from, to) = (grid.col_of(from), grid.col_of(to.saturating_sub(1)));
+        for col in cols.filter(|col| from <= *col && *col <= to) {
+            let x = area.x + col as u16;
+            if let Some(cell) = buf.cell_mut((x, area.y)) {
+                if cell.symbol() == " " {
+                    cell.set_symbol(theme.pick("━", "="));
+                }
+                cell.set_style(theme.marked());
+            }
+        }
+    }
     if let Some(col) = grid.col_within(model.caret) {
         let under = buf.cell((area.x + col, area.y)).map_or(" ", |cell| cell.symbol()).to_owned();
         // On a label the caret is a colour, so that both can be read.
