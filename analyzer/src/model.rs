@@ -134,6 +134,10 @@ pub struct Process {
     pub exit_code: Option<i32>,
     /// Events of threads that had no ring at all.
     pub lost_without_ring: u64,
+    /// Ended threads whose rings it gave up for others: nothing of them is left.
+    pub overwritten_threads: u64,
+    /// Their events.
+    pub overwritten_events: u64,
     /// The last tick that anything in this process is known to have happened at.
     pub last_tick: u64,
 }

@@ -1,6 +1,6 @@
 //! Process files: who records into a session, and how each one ended (SPEC section 8).
 
-use crate::bytes::{Reader, crc32, put_at};
+use crate::bytes::{Reader, crc32, put_at, u64_at};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::Meta;
 use crate::session::trailing_meta;
@@ -35,6 +35,8 @@ pub mod field {
     pub const META_LEN: usize = 64;
     pub const META_CRC: usize = 72;
     pub const PACKED: usize = 80;
+    pub const OVERWRITTEN_THREADS: usize = 88;
+    pub const OVERWRITTEN_EVENTS: usize = 96;
 }
 
 /// A process file as read.
@@ -58,6 +60,10 @@ pub struct ProcessHeader {
     pub exit_code: Option<i32>,
     /// Events lost in threads that had no ring.
     pub lost: u64,
+    /// Ended threads whose rings it gave up for others.
+    pub overwritten_threads: u64,
+    /// Their events.
+    pub overwritten_events: u64,
     /// What is said of the process.
     pub meta: Meta,
 }
@@ -80,6 +86,9 @@ impl ProcessHeader {
         let known = u32::from(self.exit_code.is_some());
         put_at(&mut file, field::EXIT_KNOWN, &known.to_le_bytes());
         put_at(&mut file, field::LOST, &self.lost.to_le_bytes());
+        let (threads, events) = (self.overwritten_threads, self.overwritten_events);
+        put_at(&mut file, field::OVERWRITTEN_THREADS, &threads.to_le_bytes());
+        put_at(&mut file, field::OVERWRITTEN_EVENTS, &events.to_le_bytes());
         put_at(&mut file, field::META_LEN, &(meta.len() as u64).to_le_bytes());
         put_at(&mut file, field::META_CRC, &crc32(&meta).to_le_bytes());
         file.extend(meta);
@@ -109,6 +118,8 @@ impl ProcessHeader {
             end_tick,
             exit_code: (exit_known == 1).then_some(exit_code),
             lost: reader.u64()?,
+            overwritten_threads: u64_at(file, field::OVERWRITTEN_THREADS).unwrap_or(0),
+            overwritten_events: u64_at(file, field::OVERWRITTEN_EVENTS).unwrap_or(0),
             meta: trailing_meta(file, field::META_LEN, HEADER_LEN)?,
         })
     }
@@ -134,6 +145,8 @@ mod tests {
             end_tick: 5,
             exit_code: Some(-9),
             lost: 6,
+            overwritten_threads: 7,
+            overwritten_events: 8,
             meta,
         };
         assert_eq!(ProcessHeader::parse(&process.encode()), Ok(process));

@@ -12,7 +12,7 @@ pub const HEADER_LEN: usize = 4096;
 /// Length of a shadow stack's frame, in bytes.
 pub const STACK_FRAME_LEN: usize = 16;
 /// How many frames the first shadow stack holds.
-pub const STACK_FRAMES: usize = 1024;
+pub const STACK_FRAMES: usize = 256;
 /// How many extents the table holds.
 pub const EXTENTS_MAX: usize = 64;
 /// Length of an extent's entry, in bytes.

@@ -36,6 +36,9 @@ pub mod field {
     pub const META_LEN: usize = 88;
     pub const META_CRC: usize = 96;
     pub const CLOSING: usize = 104;
+    pub const GIVEN_BACK: usize = 112;
+    pub const REMOVING: usize = 120;
+    pub const GIVEN_BACK_THEN: usize = 128;
 }
 
 /// A session file as read.
@@ -49,7 +52,7 @@ pub struct SessionHeader {
     pub next_process: u64,
     /// How far the symbols file is taken, in bytes.
     pub symbols_tail: u64,
-    /// Bytes allocated in rings, stacks and symbols.
+    /// Bytes taken for files of the session, those that were given back still among them.
     pub memory_used: u64,
     /// The most bytes that may be.
     pub memory_max: u64,
@@ -57,6 +60,8 @@ pub struct SessionHeader {
     pub collector_pid: u64,
     /// What the collector does: one of the `COLLECTOR_` numbers.
     pub collector_state: u64,
+    /// Bytes of rings that packers removed.
+    pub given_back: u64,
     /// What is said of the session as a whole.
     pub meta: Meta,
 }
@@ -80,6 +85,8 @@ impl SessionHeader {
         put_at(&mut file, field::COLLECTOR_STATE, &self.collector_state.to_le_bytes());
         put_at(&mut file, field::META_LEN, &(meta.len() as u64).to_le_bytes());
         put_at(&mut file, field::META_CRC, &crc32(&meta).to_le_bytes());
+        put_at(&mut file, field::GIVEN_BACK, &self.given_back.to_le_bytes());
+        put_at(&mut file, field::GIVEN_BACK_THEN, &self.given_back.to_le_bytes());
         file.extend(meta);
         file
     }
@@ -104,9 +111,22 @@ impl SessionHeader {
             memory_max: reader.u64()?,
             collector_pid: reader.u64()?,
             collector_state: reader.u64()?,
+            given_back: given_back(file),
             meta: trailing_meta(file, field::META_LEN, HEADER_LEN)?,
         })
     }
+
+    /// Bytes of the budget that are in use.
+    pub fn memory_in_use(&self) -> u64 {
+        self.memory_used.saturating_sub(self.given_back)
+    }
+}
+
+/// Of the two fields the smaller holds: it is never ahead of what was removed, in
+/// whichever instant between their stores this looks.
+fn given_back(file: &[u8]) -> u64 {
+    let get = |at| u64_at(file, at).unwrap_or(0);
+    get(field::GIVEN_BACK).min(get(field::GIVEN_BACK_THEN))
 }
 
 /// The metadata behind a header that gives its length at `len_at` and its
@@ -142,6 +162,7 @@ mod tests {
             memory_max: 6,
             collector_pid: 7,
             collector_state: COLLECTOR_DRAINING,
+            given_back: 4,
             meta,
         };
         let mut bytes = session.encode();

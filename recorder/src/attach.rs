@@ -85,11 +85,14 @@ pub unsafe fn attach_running(recording: &Arc<Recording>) {
         let frame = unsafe { Owned::take(ffi::Py_NewRef(value)) };
         // SAFETY: a frame.
         let frames = unsafe { open_frames(recording, frame, false, ident) };
-        let writer = thread::add_for(HELPERS, ticks, ident, tid);
-        // SAFETY: the other thread waits for the GIL, or is in C code without it.
-        let writer = unsafe { &mut *writer };
-        give_ring(writer, recording, &frames);
-        name_writer(writer, ident);
+        // SAFETY: the GIL is held.
+        let name = unsafe { thread_name(ident) };
+        thread::with_writer_of(HELPERS, ticks, ident, tid, |writer| {
+            give_ring(writer, recording, &frames);
+            if let Some(name) = &name {
+                writer.set_name(name);
+            }
+        });
     }
 }
 
@@ -107,7 +110,8 @@ fn give_ring(writer: &mut Writer, recording: &Arc<Recording>, frames: &[Frame]) 
             }
             true
         }
-        Err(_) => {
+        Err(why) => {
+            writer.refuse(why);
             recording.process.count_lost(1);
             false
         }
@@ -118,6 +122,18 @@ fn name_writer(writer: &mut Writer, ident: usize) {
     // SAFETY: called with the GIL held.
     if let Some(name) = unsafe { thread_name(ident) } {
         writer.set_name(&name);
+    }
+}
+
+/// The current thread is about to end: the name that it has now is the one that stays.
+///
+/// # Safety
+/// - the GIL is held.
+pub unsafe fn thread_ends() {
+    let writer = thread::writer();
+    if !writer.is_null() {
+        // SAFETY: the current thread's own writer, with the GIL held.
+        name_writer(unsafe { &mut *writer }, thread::current_ident());
     }
 }
 
@@ -145,7 +161,7 @@ fn attach(writer: &mut Writer, entering: bool) -> bool {
         if unsafe { startup::is_going_on(&recording, entering) } {
             return false;
         }
-        if !writer.may_try_again() {
+        if !writer.may_try_again(&recording) {
             recording.process.count_lost(1);
             return false;
         }

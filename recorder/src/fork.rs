@@ -26,7 +26,8 @@ use crate::thread::{self, Entry};
 struct Prepared {
     /// Every lock of ours is held while the memory is copied: in the child nobody is left
     /// to release one that another thread had. The order in which they are taken is free,
-    /// because nobody else ever holds two of them.
+    /// because nobody else ever holds two of them. (That of the room comes behind all others
+    /// and is not held: the child has a room of its own.)
     current: MutexGuard<'static, Option<Arc<Recording>>>,
     entries: MutexGuard<'static, Vec<Entry>>,
     /// Of `recording`, which is kept below.
@@ -104,9 +105,18 @@ fn prepare_child(recording: &Recording) -> Option<(ProcessPage, u32)> {
         end_tick: 0,
         exit_code: None,
         lost: 0,
+        overwritten_threads: 0,
+        overwritten_events: 0,
         meta,
     };
-    let file = create::process_file(&recording.dir, &header).ok()?;
+    let bytes = create::process_len(&header);
+    if !recording.room.take(bytes, 0) {
+        // Of what the child will do nothing is known, except that it is one event at least.
+        recording.process.count_lost(1);
+        return None;
+    }
+    let file = create::process_file(&recording.dir, &header);
+    let file = file.inspect_err(|_| recording.room.release(bytes)).ok()?;
     Some((ProcessPage::new(&file).ok()?, number))
 }
 

@@ -34,7 +34,7 @@ pub fn join(dir: &Path, argv: Vec<Vec<u8>>, interpreter: &Interpreter) -> Result
     let page = SessionPage::new(&session.file).map_err(map_error)?;
 
     let symbols_path = create::symbols_path(dir);
-    let mut symbols = Symbols::new(create::open_rw(&symbols_path)?, symbols_path, *memory_max);
+    let mut symbols = Symbols::new(create::open_rw(&symbols_path)?, symbols_path, memory_max / 8);
     symbols.know(live::SymbolFile::open(&create::symbols_path(dir), uuid)?.scan_from(0)?.0);
 
     let pid = std::process::id();
@@ -51,8 +51,13 @@ pub fn join(dir: &Path, argv: Vec<Vec<u8>>, interpreter: &Interpreter) -> Result
         end_tick: 0,
         exit_code: None,
         lost: 0,
+        overwritten_threads: 0,
+        overwritten_events: 0,
         meta: process_meta(&options, interpreter, &clock, pid),
     };
+    if !page.reserve(create::process_len(&header), 0) {
+        return Err(refused("has no room left in its memory budget"));
+    }
     let file = create::process_file(dir, &header)?;
     let process = ProcessPage::new(&file).map_err(map_error)?;
     if !session.may_stay() {

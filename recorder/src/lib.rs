@@ -26,6 +26,7 @@ pub mod options;
 mod python;
 pub mod recording;
 pub mod ring;
+pub mod room;
 pub mod session;
 pub mod shared;
 pub mod startup;

@@ -9,6 +9,7 @@ use rtrace_format::{Clock, Symbol};
 use crate::clock::Ticks;
 use crate::options::Options;
 use crate::ring::{Refused, Ring, RingOptions};
+use crate::room::Room;
 use crate::session::Interpreter;
 use crate::shared::{ProcessPage, SessionPage};
 use crate::symbols::Symbols;
@@ -36,8 +37,10 @@ pub struct Recording {
     pub rings: RingOptions,
     /// The session's counters.
     pub page: Arc<SessionPage>,
+    /// The budget.
+    pub room: Arc<Room>,
     /// This process's file.
-    pub process: ProcessPage,
+    pub process: Arc<ProcessPage>,
     /// This process.
     pub pid: u32,
     /// The interpreter.
@@ -61,6 +64,8 @@ impl Recording {
     ) -> Recording {
         let dir = rings.dir.clone();
         let pid = std::process::id();
+        let process = Arc::new(process);
+        let room = room(&page, &process, &rings);
         Recording {
             generation,
             clock,
@@ -69,6 +74,7 @@ impl Recording {
             output,
             rings,
             page,
+            room,
             process,
             pid,
             interpreter,
@@ -78,14 +84,18 @@ impl Recording {
 
     /// The same recording in a forked child, with the child's own process file.
     pub fn in_child(&self, process: ProcessPage, number: u32) -> Recording {
+        let process = Arc::new(process);
+        let rings = RingOptions { process: number, ..self.rings.clone() };
+        let room = room(&self.page, &process, &rings);
         Recording {
             generation: self.generation,
             clock: self.clock,
             options: self.options.clone(),
             dir: self.dir.clone(),
             output: self.output.clone(),
-            rings: RingOptions { process: number, ..self.rings.clone() },
+            rings,
             page: Arc::clone(&self.page),
+            room,
             process,
             pid: std::process::id(),
             interpreter: self.interpreter.clone(),
@@ -95,7 +105,7 @@ impl Recording {
 
     /// The id of a symbol, written to the session before this returns.
     pub fn intern(&self, symbol: Symbol) -> u32 {
-        lock(&self.symbols).intern(&self.page, symbol)
+        lock(&self.symbols).intern(&self.page, &self.room, symbol)
     }
 
     /// The session's symbols, for as long as nobody else may look at them.
@@ -108,13 +118,18 @@ impl Recording {
     /// # Errors
     /// There is no room for it.
     pub fn new_ring(&self, tid: u32) -> Result<Ring, Refused> {
-        Ring::create(&self.rings, &self.page, self.pid, tid, self.now())
+        Ring::create(&self.rings, &self.page, &self.room, self.pid, tid, self.now())
     }
 
     /// The tick now.
     pub fn now(&self) -> u64 {
         Ticks::of(&self.clock).now()
     }
+}
+
+fn room(page: &Arc<SessionPage>, process: &Arc<ProcessPage>, rings: &RingOptions) -> Arc<Room> {
+    let (page, process) = (Arc::clone(page), Arc::clone(process));
+    Arc::new(Room::new(page, process, rings.process, &rings.dir, !rings.drained))
 }
 
 /// The recording that runs in this process.

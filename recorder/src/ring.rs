@@ -11,6 +11,7 @@ pub mod segment;
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -22,6 +23,7 @@ use rtrace_session::create;
 use crate::ring::fibers::{Block, FiberArea, units_for};
 use crate::ring::map::Mapping;
 use crate::ring::segment::{Place, WORDS};
+use crate::room::{Remnant, Room};
 use crate::shared::SessionPage;
 
 /// What a new ring is to be.
@@ -48,18 +50,32 @@ pub enum Refused {
     NoSpace,
 }
 
+/// After a file system's refusal a ring asks for no growth in this many segments.
+const NO_SPACE_PAUSE: u64 = 64;
+
+/// What new rings leave of the budget, as a share of it: a symbol that finds no room
+/// leaves calls without names, in every thread.
+const SYMBOLS_SHARE: u64 = 64;
+
 /// A ring file and its mappings.
 #[derive(Debug)]
 pub struct Ring {
     /// Opened again where the ring grows: an open descriptor for each thread would use up
     /// the program's, and could be closed by it.
     path: PathBuf,
-    page: Arc<SessionPage>,
-    header: Mapping,
+    /// Device and inode of the file: another one at its path is not ours to grow.
+    identity: (u64, u64),
+    room: Arc<Room>,
+    /// The ring as it was made: header, first shadow stack, first segments.
+    first: Mapping,
     serial: u64,
-    /// Extents of segments; they stay mapped while the ring lives, since places point into them.
+    /// The file's length, all of which was reserved.
+    bytes: u64,
+    /// Segments that were added; they stay mapped while the ring lives, since places point into
+    /// them.
     extents: Vec<Mapping>,
-    stack: Mapping,
+    /// The shadow stack, once it has outgrown the first one.
+    stack: Option<Mapping>,
     stack_frames: usize,
     fibers: FiberArea,
     fresh: Vec<Place>,
@@ -68,7 +84,8 @@ pub struct Ring {
     limit: usize,
     drained: bool,
     lap: u64,
-    refused: bool,
+    /// No growth is asked for before this lap.
+    grows_from: u64,
 }
 
 impl Ring {
@@ -78,13 +95,14 @@ impl Ring {
     /// There is no room for it, in the budget or on the file system.
     pub fn create(
         options: &RingOptions,
-        page: &Arc<SessionPage>,
+        page: &SessionPage,
+        room: &Arc<Room>,
         pid: u32,
         tid: u32,
         tick: u64,
     ) -> Result<Ring, Refused> {
         let bytes = create::first_ring_len(SEGMENT_LEN as u32);
-        if !page.reserve(bytes, 0) {
+        if !room.take(bytes, Ring::kept(room)) {
             return Err(Refused::Budget);
         }
         let mut header = RingHeader {
@@ -107,54 +125,60 @@ impl Ring {
             name: Vec::new(),
             extents: Vec::new(),
         };
-        let made = create::ring_file(&options.dir, &mut header).ok();
-        let made = made.and_then(|file| Ring::map(&file, &header, options, page));
-        made.ok_or_else(|| {
-            page.release(bytes);
+        let refused = || {
+            room.release(bytes);
             Refused::NoSpace
+        };
+        let file = create::ring_file(&options.dir, &mut header).map_err(|_| refused())?;
+        let ring = Ring::map(&file, &header, bytes, options, room);
+        ring.ok_or_else(|| {
+            // A thread whose ring cannot be mapped must not look like one without events.
+            match create::remove_ring(&options.dir, header.serial) {
+                Ok(()) => refused(),
+                Err(_) => Refused::NoSpace,
+            }
         })
+    }
+
+    /// Whether a new ring may be had without a search for room.
+    pub fn may_be_had(room: &Room) -> bool {
+        room.may_have(create::first_ring_len(SEGMENT_LEN as u32), Ring::kept(room))
+    }
+
+    fn kept(room: &Room) -> u64 {
+        room.max() / SYMBOLS_SHARE
     }
 
     fn map(
         file: &File,
         header: &RingHeader,
+        bytes: u64,
         options: &RingOptions,
-        page: &Arc<SessionPage>,
+        room: &Arc<Room>,
     ) -> Option<Ring> {
-        let stack = header.stack()?;
+        let first = Mapping::new(file, 0, bytes as usize).ok()?;
         let mut ring = Ring {
-            header: Mapping::new(file, 0, ring::HEADER_LEN).ok()?,
-            stack: Mapping::new(file, stack.offset, stack.len(0) as usize).ok()?,
-            stack_frames: stack.count as usize,
             fibers: FiberArea::default(),
             path: create::ring_path(&options.dir, header.serial),
-            page: Arc::clone(page),
+            identity: identity(file)?,
+            room: Arc::clone(room),
+            first,
             serial: header.serial,
+            bytes,
             extents: Vec::new(),
+            stack: None,
+            stack_frames: header.stack()?.count as usize,
             fresh: Vec::new(),
             used: VecDeque::new(),
             limit: ((options.ring_size / SEGMENT_LEN as u64) as usize).max(2),
             drained: options.drained,
             lap: 0,
-            refused: false,
+            grows_from: 0,
         };
-        for extent in header.extents.iter().filter(|extent| extent.kind == ring::SEGMENTS) {
-            ring.add_places(file, extent)?;
-        }
+        let extent = header.extents.iter().find(|extent| extent.kind == ring::SEGMENTS)?;
+        let words = ring.first.words().get(extent.offset as usize / 8..)?;
+        ring.fresh = places(words, extent.count as usize);
         Some(ring)
-    }
-
-    fn add_places(&mut self, file: &File, extent: &Extent) -> Option<()> {
-        let len = extent.len(SEGMENT_LEN as u32) as usize;
-        let map = Mapping::new(file, extent.offset, len).ok()?;
-        // SAFETY: the mapping is kept in `extents` as long as the ring; the
-        // chunks do not overlap.
-        let places =
-            map.words().chunks_exact(WORDS).filter_map(|words| unsafe { Place::new(words) });
-        let places: Vec<Place> = places.collect();
-        self.extents.push(map);
-        self.fresh.extend(places.into_iter().rev());
-        Some(())
     }
 
     /// The thread's serial.
@@ -162,9 +186,9 @@ impl Ring {
         self.serial
     }
 
-    /// The ring file's header page.
+    /// The mapping that begins with the ring file's header page.
     pub fn header(&self) -> &Mapping {
-        &self.header
+        &self.first
     }
 
     /// Where the ring file is.
@@ -174,7 +198,11 @@ impl Ring {
 
     /// The shadow stack's words, two a frame, and how many frames it has room for.
     pub fn stack(&self) -> (&[AtomicU64], usize) {
-        (self.stack.words(), self.stack_frames)
+        let words = match &self.stack {
+            Some(grown) => grown.words(),
+            None => &self.first.words()[ring::HEADER_LEN / 8..],
+        };
+        (words, self.stack_frames)
     }
 
     /// The stacks of fibers.
@@ -189,18 +217,12 @@ impl Ring {
             return Some(block);
         }
         let count = self.fibers.next_extent(units);
-        let bytes = u64::from(count) * STACK_FRAME_LEN as u64;
-        if !self.page.reserve(bytes, self.page.memory_max() / 8) {
+        let bytes = (u64::from(count) * STACK_FRAME_LEN as u64).next_multiple_of(create::PAGE);
+        if !self.room.take(bytes, self.room.max() / 8) {
             return None;
         }
-        let grown = create::open_rw(&self.path).ok().and_then(|file| {
-            let extent = create::add_extent(&file, &self.path, ring::FIBERS, count).ok()?;
-            Mapping::new(&file, extent.offset, extent.len(0) as usize).ok()
-        });
-        let Some(map) = grown else {
-            self.page.release(bytes);
-            return None;
-        };
+        let (file, extent, map) = self.allocate(ring::FIBERS, count, bytes)?;
+        create::publish_extent(&file, &self.path, extent).ok()?;
         self.fibers.add(map, count);
         self.fibers.take(units)
     }
@@ -227,29 +249,31 @@ impl Ring {
     /// because that is how much history was asked for.
     fn wants_growth(&self) -> bool {
         let oldest = self.used.front().map_or(0, Place::lap);
-        !self.drained || oldest > self.header.get(field::DRAINED)
+        !self.drained || oldest > self.first.get(field::DRAINED)
     }
 
     fn grow(&mut self) {
         let now = self.used.len();
-        if now >= self.limit || self.refused {
+        if now >= self.limit || self.lap < self.grows_from {
             return;
         }
         let count = now.min(self.limit - now);
         let bytes = (count * SEGMENT_LEN) as u64;
-        // A quarter of the budget waits for threads yet to come.
-        if !self.page.reserve(bytes, self.page.memory_max() / 4) {
-            self.refused = true;
+        // A quarter of the budget waits for threads yet to come. Where there is no room the
+        // next segment asks again: it costs a few loads, and other threads end.
+        if !self.room.take(bytes, self.room.max() / 4) {
             return;
         }
-        let grown = create::open_rw(&self.path).ok().and_then(|file| {
-            let extent =
-                create::add_extent(&file, &self.path, ring::SEGMENTS, count as u32).ok()?;
-            self.add_places(&file, &extent)
+        let grown = self.allocate(ring::SEGMENTS, count as u32, bytes);
+        let grown = grown.and_then(|(file, extent, map)| {
+            create::publish_extent(&file, &self.path, extent).ok().map(|()| map)
         });
-        if grown.is_none() {
-            self.page.release(bytes);
-            self.refused = true;
+        match grown {
+            Some(map) => {
+                self.fresh = places(map.words(), count);
+                self.extents.push(map);
+            }
+            None => self.grows_from = self.lap + NO_SPACE_PAUSE,
         }
     }
 
@@ -257,49 +281,80 @@ impl Ring {
     pub fn grow_stack(&mut self, depth: usize) -> bool {
         let frames = self.stack_frames * 2;
         let bytes = (frames * STACK_FRAME_LEN) as u64;
-        if !self.page.reserve(bytes, self.page.memory_max() / 8) {
+        if !self.room.take(bytes, self.room.max() / 8) {
             return false;
         }
-        let allocated = create::open_rw(&self.path).ok().and_then(|file| {
-            let (extent, map) = self.allocate_stack(&file, frames)?;
-            Some((file, extent, map))
-        });
-        let Some((file, extent, map)) = allocated else {
-            self.page.release(bytes);
+        let Some((file, extent, map)) = self.allocate(ring::STACK, frames as u32, bytes) else {
             return false;
         };
         let words = depth.min(self.stack_frames) * STACK_FRAME_LEN / 8;
-        for (to, from) in map.words().iter().zip(self.stack.words()).take(words) {
+        for (to, from) in map.words().iter().zip(self.stack().0).take(words) {
             let word = from.load(std::sync::atomic::Ordering::Relaxed);
             to.store(word, std::sync::atomic::Ordering::Relaxed);
         }
         if create::publish_extent(&file, &self.path, extent).is_err() {
-            self.page.release(bytes);
             return false;
         }
-        self.stack = map;
+        self.stack = Some(map);
         self.stack_frames = frames;
         true
     }
 
-    fn allocate_stack(&self, file: &File, frames: usize) -> Option<(Extent, Mapping)> {
+    /// Blocks for a new extent, for which `bytes` were reserved, and their mapping. What was
+    /// allocated stays part of the file, and reserved, also where the mapping fails.
+    fn allocate(&mut self, kind: u32, count: u32, bytes: u64) -> Option<(File, Extent, Mapping)> {
+        // Gone, or replaced by somebody: the mappings still hold what we write, but a file
+        // that is not in the session's directory cannot grow.
+        let file = create::open_rw(&self.path).ok();
         let allocated =
-            create::allocate_extent(file, &self.path, ring::STACK, frames as u32).ok()?;
-        let map = Mapping::new(file, allocated.offset, allocated.len(0) as usize).ok()?;
-        Some((allocated, map))
+            file.filter(|file| identity(file) == Some(self.identity)).and_then(|file| {
+                let extent = create::allocate_extent(&file, &self.path, kind, count).ok()?;
+                Some((file, extent))
+            });
+        let Some((file, extent)) = allocated else {
+            self.room.release(bytes);
+            return None;
+        };
+        self.bytes += bytes;
+        let map = Mapping::new(&file, extent.offset, bytes as usize).ok()?;
+        Some((file, extent, map))
     }
 
     /// Stores the thread's name, cut to what the header has room for.
     pub fn set_name(&self, name: &[u8]) {
         let name = rtrace_format::long::cut_text(name, ring::NAME_MAX);
-        self.header.put(field::NAME_LEN, 0);
-        self.header.put_bytes(field::NAME, name);
-        self.header.put(field::NAME_LEN, name.len() as u64);
+        if self.first.get(field::NAME_LEN) == name.len() as u64
+            && self.first.holds(field::NAME, name)
+        {
+            return;
+        }
+        self.first.put(field::NAME_LEN, 0);
+        self.first.put_bytes(field::NAME, name);
+        self.first.put(field::NAME_LEN, name.len() as u64);
     }
 
-    /// Marks the thread as ended.
-    pub fn set_ended(&self, tick: u64) {
-        self.header.put(field::END_TICK, tick);
-        self.header.put(field::STATE, ring::ENDED);
+    /// Marks the thread as ended and lets go of its ring, whose room others may have from
+    /// here on. It had `events` events.
+    pub fn end(self, tick: u64, events: u64) {
+        self.first.put(field::END_TICK, tick);
+        self.first.put(field::STATE, ring::ENDED);
+        let (serial, bytes, room) = (self.serial, self.bytes, Arc::clone(&self.room));
+        drop(self);
+        room.ended(Remnant { serial, bytes, events });
     }
+}
+
+/// Places for the first `count` segments of a mapping, the last one first.
+fn places(words: &[AtomicU64], count: usize) -> Vec<Place> {
+    let chunks = words.chunks_exact(WORDS).take(count);
+    // SAFETY: the ring keeps the mapping as long as the places; chunks do not overlap.
+    let places = chunks.filter_map(|words| unsafe { Place::new(words) });
+    let mut places: Vec<Place> = places.collect();
+    places.reverse();
+    places
+}
+
+/// Device and inode of a file.
+fn identity(file: &File) -> Option<(u64, u64)> {
+    file.metadata().ok().map(|meta| (meta.dev(), meta.ino()))
 }

@@ -1,5 +1,6 @@
 //! Beginning a session: its directory, its files and the first bytes of `trace.bin`.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -88,6 +89,7 @@ pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun, E
             memory_max,
             collector_pid: 0,
             collector_state: 0,
+            given_back: 0,
             meta: meta.clone(),
         };
         let session = create::session_file(&dir, &header)?;
@@ -104,11 +106,16 @@ pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun, E
                 end_tick: 0,
                 exit_code: None,
                 lost: 0,
+                overwritten_threads: 0,
+                overwritten_events: 0,
                 meta: process_meta(&options, interpreter, &clock, pid),
             },
         )?;
         let map_error = |error| Error::io(&dir, "map", error);
         let page = SessionPage::new(&session).map_err(map_error)?;
+        // The last page of the symbols file is taken by whoever begins it, in part.
+        let len = |file: &File| file.metadata().map_or(0, |meta| meta.len());
+        page.charge(len(&session) + 2 * len(&symbols) + len(&process));
         let process = ProcessPage::new(&process).map_err(map_error)?;
         Ok::<_, Error>((page, process, symbols))
     })();

@@ -45,15 +45,36 @@ impl SessionPage {
         self.map.get(session::field::SYMBOLS_TAIL)
     }
 
-    /// Takes `bytes` of the memory budget, of which `kept` stay for others.
+    /// Takes `bytes` of the memory budget such that `kept` stay for others.
     ///
-    /// The sum of all processes never passes the limit: what would is given back
-    /// before anybody allocates for it.
+    /// The sum of all processes never passes the limit.
     pub fn reserve(&self, bytes: u64, kept: u64) -> bool {
         let used = self.map.word(session::field::MEMORY_USED);
-        let max = self.map.get(session::field::MEMORY_MAX).saturating_sub(kept);
+        // Read first: what is given back meanwhile only makes more room.
+        let back = self.given_back();
+        let max = self.memory_max().saturating_sub(kept).saturating_add(back);
         let fits = |now: u64| now.checked_add(bytes).filter(|&sum| sum <= max);
         used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+    }
+
+    /// Bytes that packers gave back. They store two numbers one after the other, and the
+    /// smaller is never ahead of what they removed.
+    fn given_back(&self) -> u64 {
+        let get = |at| self.map.get(at);
+        get(session::field::GIVEN_BACK).min(get(session::field::GIVEN_BACK_THEN))
+    }
+
+    /// How many bytes are too many for `bytes` to be taken such that `kept` stay.
+    pub fn excess(&self, bytes: u64, kept: u64) -> u64 {
+        let back = self.given_back();
+        let used = self.map.get(session::field::MEMORY_USED).saturating_sub(back);
+        let max = self.memory_max().saturating_sub(kept);
+        used.saturating_add(bytes).saturating_sub(max)
+    }
+
+    /// Counts `bytes` that a session cannot do without, whatever the limit.
+    pub fn charge(&self, bytes: u64) {
+        self.map.word(session::field::MEMORY_USED).fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Gives back what [`reserve`](SessionPage::reserve) took.
@@ -125,5 +146,19 @@ impl ProcessPage {
     /// Counts events of threads that have no ring.
     pub fn count_lost(&self, events: u64) {
         self.map.word(process::field::LOST).fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// Counts ended threads whose rings are given up, and their events.
+    pub fn overwrite(&self, threads: u64, events: u64) {
+        let add = |at, count| self.map.word(at).fetch_add(count, Ordering::Relaxed);
+        add(process::field::OVERWRITTEN_THREADS, threads);
+        add(process::field::OVERWRITTEN_EVENTS, events);
+    }
+
+    /// Takes back what [`overwrite`](ProcessPage::overwrite) counted.
+    pub fn take_back(&self, threads: u64, events: u64) {
+        let sub = |at, count| self.map.word(at).fetch_sub(count, Ordering::Relaxed);
+        sub(process::field::OVERWRITTEN_THREADS, threads);
+        sub(process::field::OVERWRITTEN_EVENTS, events);
     }
 }

@@ -12,6 +12,7 @@ use rtrace_format::{Symbol, SymbolKind};
 use rtrace_session::create;
 
 use crate::held::HeldFile;
+use crate::room::Room;
 use crate::shared::SessionPage;
 
 /// The session's symbols file as this process sees it.
@@ -47,7 +48,7 @@ impl Symbols {
     ///
     /// Past the bound, and where the file system has no room, it is
     /// [`OVERFLOW_ID`]: recording goes on without the name.
-    pub fn intern(&mut self, page: &SessionPage, symbol: Symbol) -> u32 {
+    pub fn intern(&mut self, page: &SessionPage, room: &Room, symbol: Symbol) -> u32 {
         // An entry of longer names would be too long to be read.
         let mut symbol = symbol.cut();
         if symbol.kind == SymbolKind::Python {
@@ -56,7 +57,7 @@ impl Symbols {
         if let Some(&id) = self.ids.get(&symbol) {
             return id;
         }
-        let Some(id) = self.append(page, &symbol) else {
+        let Some(id) = self.append(page, room, &symbol) else {
             // Not kept: what cannot be named must not fill the program's memory either.
             return OVERFLOW_ID;
         };
@@ -79,13 +80,16 @@ impl Symbols {
         found
     }
 
-    fn append(&mut self, page: &SessionPage, symbol: &Symbol) -> Option<u32> {
+    fn append(&mut self, page: &SessionPage, room: &Room, symbol: &Symbol) -> Option<u32> {
         let entry = encode_entry(symbol);
         let len = entry.len() as u64;
         if page.symbols_tail() + len > self.bound {
             return None;
         }
         let (file, path) = self.file.get().ok()?;
+        if !room.take(len, 0) {
+            return None;
+        }
         let offset = page.take_symbols(len);
         create::write_symbol(file, path, &entry, offset).ok()?;
         u32::try_from(offset / UNIT as u64).ok().filter(|&id| id <= rtrace_format::record::ID_MASK)

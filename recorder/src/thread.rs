@@ -4,10 +4,23 @@
 //! for each other at its first event. Its owner finds it by a thread local; the
 //! list of all is for those who end a recording.
 //!
-//! Who may touch a writer: its thread while it holds the GIL, any thread that
-//! holds the GIL (callbacks run with it, and nothing of ours gives it up), and
-//! the thread's own end, which has no GIL and therefore takes the list's lock,
-//! as everybody does who goes through the list.
+//! What must stay true:
+//!
+//! 1. A writer is freed by its thread's own end, or when its thread is known to be gone
+//!    (the system gave its number to another one; it did not survive a fork). So the
+//!    pointer in the thread local, and in the key, is good for as long as its thread asks.
+//! 2. A thread uses its own writer while it holds the GIL, and at its end, when it has no
+//!    GIL. Anybody else uses it with the GIL *and* under the list's lock, all the time that
+//!    it is used: the GIL keeps the thread from an event, the lock from its end.
+//! 3. Under the lock nothing runs that may wait for the GIL or come back here: no Python
+//!    code, no allocation of an object that a garbage collection could hang on.
+//! 4. The lock comes before the one of [`room`](crate::room), and no other is taken under it.
+//! 5. A thread of the system is one writer and one serial for its whole life, however often
+//!    it takes and drops a thread state of the interpreter. Numbers are used again, by
+//!    the system and by the threading library, so neither names a thread: both together do.
+//! 6. A thread that never comes back (a daemon of an interpreter that has ended waits
+//!    for ever from 3.14 on) leaves its writer in the list and its ring as it is: what is
+//!    in there is whole, and whoever packs judges by the process.
 #![allow(unsafe_code, reason = "keeps writers by pointer, for their threads' whole life")]
 
 use std::cell::Cell;
@@ -33,14 +46,14 @@ pub struct Entry {
     pub inherited: Vec<Frame>,
 }
 
-// SAFETY: the pointer is only followed as the module's first lines say.
+// SAFETY: the pointer is only followed as invariant 2 says.
 unsafe impl Send for Entry {}
 
 impl Entry {
     /// The writer.
     pub fn writer(&mut self) -> &mut Writer {
-        // SAFETY: it lives as long as its entry; the caller goes through the
-        // list's lock and, unless it is the thread's own end, holds the GIL.
+        // SAFETY: it lives as long as its entry; whoever has an entry has the lock
+        // and, unless it is the thread's own end, the GIL (invariants 1 and 2).
         unsafe { &mut *self.writer }
     }
 
@@ -90,13 +103,23 @@ pub fn first_event(helpers: Helpers, ticks: Ticks) -> *mut Writer {
     writer
 }
 
-/// Makes a writer for a thread that has had no event yet.
-pub fn add_for(helpers: Helpers, ticks: Ticks, ident: usize, tid: u32) -> *mut Writer {
+/// Calls `work` with the writer of another thread, made if it has had no event yet.
+///
+/// The GIL is held. `work` runs under the list's lock (invariants 2 and 3).
+pub fn with_writer_of(
+    helpers: Helpers,
+    ticks: Ticks,
+    ident: usize,
+    tid: u32,
+    work: impl FnOnce(&mut Writer),
+) {
     let mut entries = entries();
-    let known = entries.iter().find(|entry| entry.ident == ident && entry.tid == tid);
-    match known.map(|entry| entry.writer) {
-        Some(writer) => writer,
-        None => add(&mut entries, helpers, ticks, ident, tid),
+    if !entries.iter().any(|entry| entry.ident == ident && entry.tid == tid) {
+        add(&mut entries, helpers, ticks, ident, tid);
+    }
+    let entry = entries.iter_mut().find(|entry| entry.ident == ident && entry.tid == tid);
+    if let Some(entry) = entry {
+        work(entry.writer());
     }
 }
 
@@ -162,27 +185,44 @@ pub fn current_tid() -> u32 {
     unsafe { libc::gettid() as u32 }
 }
 
-/// Has [`at_end`] called when the current thread ends.
+/// The key whose destructor is [`at_end`], plus one; 0 is none yet.
+static KEY: AtomicI64 = AtomicI64::new(0);
+
+thread_local! {
+    /// Whether [`at_end`] was called for this thread before.
+    static ENDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has [`at_end`] called when the current thread ends. The list's lock is held, so that the
+/// key is made once.
 fn watch_end(writer: *mut Writer) {
-    // Key plus one; 0 is none yet.
-    static KEY: AtomicI64 = AtomicI64::new(0);
-    let mut key = KEY.load(Ordering::Acquire);
-    if key == 0 {
+    if KEY.load(Ordering::Acquire) == 0 {
         let mut new: libc::pthread_key_t = 0;
         // SAFETY: a place for the key and a function that lives for ever: this
         // library is never unloaded.
         if unsafe { libc::pthread_key_create(&raw mut new, Some(at_end)) } != 0 {
             return;
         }
-        key = i64::from(new) + 1;
-        KEY.store(key, Ordering::Release);
+        KEY.store(i64::from(new) + 1, Ordering::Release);
     }
-    // SAFETY: a key of ours.
-    unsafe { libc::pthread_setspecific((key - 1) as libc::pthread_key_t, writer.cast::<c_void>()) };
+    set_key(writer.cast::<c_void>());
+}
+
+fn set_key(value: *mut c_void) {
+    let key = KEY.load(Ordering::Acquire) - 1;
+    // SAFETY: a key of ours; without memory for the value the thread's end goes unseen.
+    unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, value) };
 }
 
 /// The thread ends: its ring is sealed and marked. It has no GIL here.
+///
+/// Destructors of other keys may still run Python code, and come in no order. So the
+/// first call asks to be called once more, which is after all those: C libraries
+/// promise four rounds at least.
 unsafe extern "C" fn at_end(value: *mut c_void) {
+    if !ENDING.replace(true) {
+        return set_key(value);
+    }
     let ended = std::panic::catch_unwind(|| {
         WRITER.set(ptr::null_mut());
         let mut entries = entries();

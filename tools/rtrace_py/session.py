@@ -16,7 +16,8 @@ Ring = namedtuple(
 )
 Process = namedtuple(
     "Process",
-    "number pid parent ppid start_time state end_tick exit_code exit_known lost pairs",
+    "number pid parent ppid start_time state end_tick exit_code exit_known lost"
+    " overwritten_threads overwritten_events pairs",
 )
 STATES = {1: "forking", 2: "recording", 3: "clean"}
 
@@ -84,13 +85,15 @@ def read_process(data):
     start_time, state, end_tick = c.u64(), c.u64(), c.u64()
     exit_code, exit_known = c.i32(), c.u32()
     lost, length, crc = c.u64(), c.u64(), c.u32()
+    c.seek(88)
+    overwritten_threads, overwritten_events = c.u64(), c.u64()
     raw = c.seek(256).take(length)
     if zlib.crc32(raw) != crc:
         raise FormatError("the checksum of the metadata does not hold", 72)
     pairs = structured.metadata(raw, 256)
     return Process(
         number, pid, parent - 1 if parent else None, ppid, start_time, state, end_tick,
-        exit_code, exit_known, lost, pairs,
+        exit_code, exit_known, lost, overwritten_threads, overwritten_events, pairs,
     )  # fmt: skip
 
 

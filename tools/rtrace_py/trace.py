@@ -64,6 +64,9 @@ class Trace:
                 known = found.setdefault(process.number, {})
                 known.update(structured.as_dict(process.pairs))
                 known.update(pid=process.pid, ppid=process.ppid)
+                known.update(lost_without_ring=process.lost)
+                known.update(overwritten_threads=process.overwritten_threads)
+                known.update(overwritten_events=process.overwritten_events)
         return found
 
     def _thread(self, serial, process):

@@ -49,6 +49,7 @@ fn to_json(trace: &Trace, info: &Info) -> Json {
                     j.key("argv").array(|j| process.argv.iter().for_each(|arg| j.text(arg)));
                     j.key("end").text(process.end.name().as_bytes());
                     j.key("exit_code").int_or_null(process.exit_code.map(i64::from));
+                    j.key("overwritten_threads").uint(process.overwritten_threads);
                     j.key("threads").array(|j| {
                         let threads = info.threads.iter();
                         for thread in threads.filter(|t| trace.threads[t.thread].process == index) {
@@ -112,6 +113,13 @@ fn to_text(trace: &Trace, info: &Info, width: usize) -> String {
         if process.lost_without_ring > 0 {
             let lost = grouped(process.lost_without_ring);
             out.push_str(&format!("  {lost} events lost in threads that had no ring\n"));
+        }
+        if process.overwritten_threads > 0 {
+            let threads = grouped(process.overwritten_threads);
+            let events = grouped(process.overwritten_events);
+            out.push_str(&format!(
+                "  {threads} ended threads overwritten whole, with {events} events\n"
+            ));
         }
         let threads: Vec<&ThreadInfo> =
             info.threads.iter().filter(|t| trace.threads[t.thread].process == index).collect();

@@ -63,6 +63,8 @@ pub fn info(trace: &Trace, filter: &Filter) -> Info {
     if selection.all_threads && selection.functions.is_none() {
         for process in &trace.processes {
             info.lost_events = info.lost_events.saturating_add(process.lost_without_ring);
+            info.overwritten_events =
+                info.overwritten_events.saturating_add(process.overwritten_events);
         }
     }
     info.threads = threads;

@@ -40,8 +40,10 @@ impl Trace {
             };
             !thread.gaps().any(meets) && !self.inventory(thread, range).losses.iter().any(meets)
         });
-        // Threads that never had a ring left no time behind to compare with.
-        let without_ring = self.processes.iter().any(|process| process.lost_without_ring > 0);
+        // Threads that have no ring (any more) left no time behind to compare with.
+        let mut processes = self.processes.iter();
+        let without_ring = processes
+            .any(|process| process.lost_without_ring > 0 || process.overwritten_threads > 0);
         whole && !(selection.all_threads && without_ring)
     }
 

@@ -336,6 +336,8 @@ fn process(number: u32, meta: &Meta, end: End, session: &Meta) -> Process {
         end_tick,
         exit_code: meta.get_i64("exit_code").and_then(|code| i32::try_from(code).ok()),
         lost_without_ring: meta.get_u64("lost_without_ring").unwrap_or(0),
+        overwritten_threads: meta.get_u64("overwritten_threads").unwrap_or(0),
+        overwritten_events: meta.get_u64("overwritten_events").unwrap_or(0),
         last_tick: meta.get_u64("started_tick").unwrap_or(0),
     }
 }

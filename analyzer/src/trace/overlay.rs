@@ -164,6 +164,8 @@ impl Overlay {
             meta.set("pid", Value::U64(header.pid.into()));
             meta.set("ppid", Value::U64(header.ppid.into()));
             meta.set("lost_without_ring", Value::U64(header.lost));
+            meta.set("overwritten_threads", Value::U64(header.overwritten_threads));
+            meta.set("overwritten_events", Value::U64(header.overwritten_events));
             if process.end == SessionEnd::Clean {
                 meta.set("end_tick", Value::U64(header.end_tick));
                 if let Some(code) = header.exit_code {

@@ -268,6 +268,7 @@ impl Source for Traced {
         let own = || self.lanes.iter().zip(&lanes).filter(|(of, _)| of.fiber == 0).map(|(_, l)| l);
         let (begin, end) = self.bounds();
         let without_ring: u64 = trace.processes.iter().map(|p| p.lost_without_ring).sum();
+        let given_up: u64 = trace.processes.iter().map(|p| p.overwritten_events).sum();
         let file = trace.path.file_name().unwrap_or(trace.path.as_os_str());
         Overview {
             file: escape::text(file.as_encoded_bytes()).into_owned(),
@@ -275,7 +276,7 @@ impl Source for Traced {
             processes: trace.processes.len(),
             events: own().map(|lane| lane.events).sum(),
             lost: own().map(|lane| lane.lost).sum::<u64>() + without_ring,
-            overwritten: own().map(|lane| lane.overwritten).sum(),
+            overwritten: own().map(|lane| lane.overwritten).sum::<u64>() + given_up,
             problems: trace.problems.len(),
             begin,
             end,

@@ -53,6 +53,7 @@ fn make_session(base: &Path) -> std::path::PathBuf {
         memory_max: 0,
         collector_pid: 0,
         collector_state: 0,
+        given_back: 0,
         meta: meta.clone(),
     };
     create::session_file(&dir, &header).expect("a session file");
@@ -66,6 +67,8 @@ fn make_session(base: &Path) -> std::path::PathBuf {
         end_tick: 0,
         exit_code: None,
         lost: 0,
+        overwritten_threads: 0,
+        overwritten_events: 0,
         meta: Meta::default(),
     };
     create::process_file(&dir, &process).expect("a process file");

@@ -66,7 +66,7 @@ pub fn run(dir: &Path) -> Result<Packed> {
     let mut collector = Collector {
         control,
         packer,
-        rings: Rings::new(session.dir(), session.header().uuid),
+        rings: Rings::new(session.dir(), session.header().uuid)?,
         processes: Processes::new(&session),
         counters: [u8::MAX; 16],
         listed: None,

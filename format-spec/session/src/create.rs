@@ -75,6 +75,11 @@ pub fn process_file(dir: &Path, header: &ProcessHeader) -> Result<File> {
     create_with(&process_path(dir, header.number), &header.encode(), PAGE)
 }
 
+/// The bytes that [`process_file`] allocates.
+pub fn process_len(header: &ProcessHeader) -> u64 {
+    (header.encode().len() as u64).next_multiple_of(PAGE)
+}
+
 /// Creates a ring with a shadow stack of [`ring::STACK_FRAMES`] frames and
 /// [`FIRST_SEGMENTS`] segments. The extents of `header` are filled in here.
 ///
@@ -309,6 +314,7 @@ mod tests {
             memory_max: 1 << 28,
             collector_pid: 0,
             collector_state: 0,
+            given_back: 0,
             meta,
         };
         session_file(dir.path(), &header).unwrap();
@@ -325,7 +331,7 @@ mod tests {
         assert_eq!(SessionHeader::parse(&back).unwrap(), header);
         let len = std::fs::metadata(ring_path(dir.path(), 7)).unwrap().len();
         assert_eq!(len, first_ring_len(16384));
-        assert_eq!(len, 4096 + 16384 + 32768);
+        assert_eq!(len, 4096 + 4096 + 32768);
     }
 
     #[test]

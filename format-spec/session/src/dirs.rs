@@ -202,7 +202,7 @@ pub fn remove_session_dir(dir: &Path) -> Result<()> {
 }
 
 /// The number in a name like `ring-17`; only the canonical spelling counts.
-pub(crate) fn numbered(name: &[u8], prefix: &[u8]) -> Option<u64> {
+pub fn numbered(name: &[u8], prefix: &[u8]) -> Option<u64> {
     let digits = name.strip_prefix(prefix)?;
     if digits.is_empty() || (digits[0] == b'0' && digits.len() > 1) {
         return None;

@@ -15,6 +15,7 @@ pub mod collector;
 pub mod create;
 pub mod dirs;
 mod error;
+mod giveback;
 pub mod host;
 pub mod join;
 pub mod live;

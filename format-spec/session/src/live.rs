@@ -17,6 +17,7 @@
 //! Ids in what is read here are those of the symbols file; [`SymbolFile`] says
 //! what they mean.
 
+mod over;
 mod process;
 mod ring;
 mod stack;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 use rtrace_format::session::{self, SessionHeader};
 use rtrace_format::{Clock, Meta};
 
+pub use over::Over;
 pub use process::{End, Process};
 pub(crate) use process::{judge as judge_process, read as read_process};
 pub use ring::{Copied, Ring, Slot, Taken};

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::giveback::GiveBack;
 use crate::live::{Process, SessionReader};
 use crate::liveness::Liveness;
 use crate::{create, dirs, join};
@@ -92,7 +93,8 @@ fn finish_into(session_dir: &Path, path: &Path, patience: Duration) -> Result<Pa
         return Err(Error::refused(path, "is the trace of another session"));
     }
     session.refresh()?;
-    let unread = pack_threads(&mut packer, &session, Which::Over)?;
+    let mut give = GiveBack::open(session.dir())?;
+    let unread = pack_threads(&mut packer, &session, Which::Over(&mut give))?;
     let is_final = close(&mut session)?;
     packer.flush_all()?;
     // A tree may have thousands of children that end one by one, and each index
@@ -193,23 +195,26 @@ fn index_only(path: &Path) -> Result<Packed> {
 }
 
 /// Whose threads are packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Which {
-    /// Those of processes that are over.
-    Over,
+enum Which<'a> {
+    /// Those of processes that are over; the room of their rings is given back.
+    Over(&'a mut GiveBack),
     /// All.
     All,
 }
 
 /// Packs threads by serial, then describes the processes.
-fn pack_threads(packer: &mut Packer, session: &SessionReader, which: Which) -> Result<Unread> {
+fn pack_threads(
+    packer: &mut Packer,
+    session: &SessionReader,
+    mut which: Which<'_>,
+) -> Result<Unread> {
     let mut unread = Unread::default();
     let all_dead = session.liveness() == Liveness::Dead;
     for thread in session.threads() {
         // A thread whose process file cannot be read is over when all others are.
         let process = session.process(thread.header.process);
         let is_over = process.map_or(all_dead, |process| process.end.is_over());
-        if !is_over && which == Which::Over {
+        if !is_over && matches!(which, Which::Over(_)) {
             continue;
         }
         let mut ring = match thread.open() {
@@ -222,6 +227,11 @@ fn pack_threads(packer: &mut Packer, session: &SessionReader, which: Which) -> R
         unread.damaged += found.damaged;
         unread.torn += found.torn;
         ring::close(packer, &mut ring)?;
+        if let Which::Over(give) = &mut which
+            && found == Unread::default()
+        {
+            give.remove(thread.header.serial)?;
+        }
     }
     for process in session.processes() {
         describe_process(packer, process)?;

@@ -52,6 +52,7 @@ impl World {
             memory_max: 1 << 28,
             collector_pid: 0,
             collector_state: 0,
+            given_back: 0,
             meta: meta.clone(),
         };
         create::session_file(&dir, &header).unwrap();
@@ -87,6 +88,8 @@ impl World {
             end_tick: 9_000_000,
             exit_code: Some(3),
             lost: 0,
+            overwritten_threads: 0,
+            overwritten_events: 0,
             meta,
         };
         create::process_file(&self.dir, &header).unwrap();
@@ -352,7 +355,7 @@ impl Pen {
     /// Where a lap lies.
     pub(crate) fn offset(&self, lap: u64) -> u64 {
         // The extents of a ring are made one behind the other.
-        let first = 4096 + 16 * 1024;
+        let first = 4096 + 16 * ring::STACK_FRAMES as u64;
         first + (lap - 1) % self.slots as u64 * SEGMENT_LEN as u64
     }
 

@@ -20,6 +20,12 @@ use crate::ffi::{attribute, dict_get, is_exactly, number, request_code_extra, te
 use crate::names::{GENERATOR, SKIP};
 use crate::recording::{self, GENERATION};
 
+/// Bit of the generation of a cached id: what it is the id of is to be noticed each time.
+const NOTICED: u32 = 1 << 31;
+
+/// What `threading` calls in each of its threads when that is over, while it still has a name.
+const THREAD_ENDS: &[u8] = b"Thread._delete";
+
 static SLOT: AtomicIsize = AtomicIsize::new(-1);
 static HOME: OnceLock<Vec<u8>> = OnceLock::new();
 
@@ -100,11 +106,23 @@ pub unsafe fn id_of_frame(frame: *mut ffi::PyFrameObject) -> u32 {
 #[cold]
 #[inline(never)]
 unsafe fn first_sight(code: *mut PyObject, globals: *mut PyObject) -> u32 {
+    let mut extra: *mut c_void = ptr::null_mut();
+    // SAFETY: a code object and a slot of ours.
+    unsafe { ffi::PyUnstable_Code_GetExtra(code, SLOT.load(Ordering::Relaxed), &raw mut extra) };
+    if (extra as u64 >> 32) as u32 == GENERATION.load(Ordering::Relaxed) | NOTICED {
+        // SAFETY: the GIL is held.
+        unsafe { crate::attach::thread_ends() };
+        return extra as u64 as u32;
+    }
     let named = std::panic::catch_unwind(|| {
         // SAFETY: the caller's promise.
         unsafe { name(code, globals) }
     });
     let Some((generation, id)) = named.ok().flatten() else { return SKIP };
+    if generation & NOTICED != 0 {
+        // SAFETY: the GIL is held.
+        unsafe { crate::attach::thread_ends() };
+    }
     let extra = (u64::from(generation) << 32 | u64::from(id)) as *mut c_void;
     // SAFETY: a code object and a slot of ours.
     let failed =
@@ -159,7 +177,8 @@ unsafe fn name(code: *mut PyObject, globals: *mut PyObject) -> Option<(u32, u32)
     if code_flags & generators as u32 != 0 {
         id |= GENERATOR;
     }
-    Some((recording.generation, id))
+    let noticed = module == b"threading" && qualname == THREAD_ENDS;
+    Some((recording.generation | if noticed { NOTICED } else { 0 }, id))
 }
 
 /// Functions within functions that [`last_line`] looks into.

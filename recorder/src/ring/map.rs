@@ -71,6 +71,12 @@ impl Mapping {
         cell.store(rest | u64::from(value) << shift, Ordering::Release);
     }
 
+    /// Whether these bytes stand at a word-aligned offset.
+    pub fn holds(&self, offset: usize, bytes: &[u8]) -> bool {
+        let mut chunks = bytes.chunks(8).enumerate();
+        chunks.all(|(i, chunk)| self.get(offset + i * 8).to_le_bytes()[..chunk.len()] == *chunk)
+    }
+
     /// Stores bytes at a word-aligned offset, the last word padded with zeroes.
     pub fn put_bytes(&self, offset: usize, bytes: &[u8]) {
         for (i, chunk) in bytes.chunks(8).enumerate() {

@@ -12,8 +12,8 @@ use rtrace_format::{Cause, Frame, Kind, Word, long};
 
 use crate::clock::{Ticks, thread_cpu_ns};
 use crate::recording::Recording;
-use crate::ring::Ring;
 use crate::ring::segment::{Opening, Place};
+use crate::ring::{Refused, Ring};
 use crate::writer::fibers::{Ask, Fibers};
 use crate::writer::{Writer, frame_flags};
 
@@ -54,11 +54,13 @@ pub struct Cold {
     pub(super) stack_refused: bool,
     /// Whether the ring says that the hook was taken from the thread.
     hook_taken: bool,
-    /// Events that had no ring to go to since one was last asked for.
+    /// Events that had no ring to go to.
     waited: u32,
+    /// Why there is no ring, if one was asked for.
+    refused: Option<Refused>,
 }
 
-/// How many events a thread without a ring lets pass before it asks again.
+/// How many events a thread without a ring lets pass before it asks again, come what may.
 const RETRY: u32 = 4096;
 
 /// Until it has a name a new thread looks for one at each event, but no longer
@@ -87,6 +89,7 @@ impl Cold {
             stack_refused: false,
             hook_taken: false,
             waited: 0,
+            refused: None,
         }
     }
 }
@@ -112,12 +115,17 @@ impl Writer {
         self.cold.ring.is_some()
     }
 
-    /// Whether a thread without a ring should ask for one at this event: at the
-    /// first, and then now and again, since other threads end and leave room.
-    pub fn may_try_again(&mut self) -> bool {
+    /// Whether a thread without a ring should ask for one at this event: at the first, as
+    /// soon as the budget that refused it has room again, and else now and again.
+    pub fn may_try_again(&mut self, recording: &Recording) -> bool {
         let ask = self.cold.waited.is_multiple_of(RETRY);
         self.cold.waited = self.cold.waited.wrapping_add(1);
-        ask
+        ask || (self.cold.refused == Some(Refused::Budget) && Ring::may_be_had(&recording.room))
+    }
+
+    /// Takes note that a ring was refused.
+    pub fn refuse(&mut self, why: Refused) {
+        self.cold.refused = Some(why);
     }
 
     /// Begins to write into `ring`, with `frames` (outermost first) open.
@@ -145,11 +153,12 @@ impl Writer {
         }
         let tick = self.ticks.now().max(self.last_tick);
         self.seal();
-        if let Some(ring) = &self.cold.ring {
-            ring.set_ended(tick);
-        }
+        let (ring, events) = (self.cold.ring.take(), self.cold.first_record);
         self.detach();
         self.drop_carried();
+        if let Some(ring) = ring {
+            ring.end(tick, events);
+        }
     }
 
     /// Lets go of the ring as it is. The next event takes the cold path.
@@ -168,6 +177,7 @@ impl Writer {
         self.cold.stack_refused = false;
         self.cold.hook_taken = false;
         self.cold.waited = 0;
+        self.cold.refused = None;
     }
 
     /// Seals the active segment where it stands and goes on in a new one, so that

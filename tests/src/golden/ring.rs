@@ -122,6 +122,7 @@ pub fn ring_wrapped() -> Vec<GoldenFile> {
         memory_max: 1 << 20,
         collector_pid: 0,
         collector_state: session::COLLECTOR_NONE,
+        given_back: 0,
         meta: session_meta("flight"),
     };
     let process = ProcessHeader {
@@ -134,6 +135,8 @@ pub fn ring_wrapped() -> Vec<GoldenFile> {
         end_tick: 0,
         exit_code: None,
         lost: 0,
+        overwritten_threads: 0,
+        overwritten_events: 0,
         meta: process_meta("flight"),
     };
     [

@@ -9,6 +9,7 @@ use rtrace_format::ring::{self, field};
 
 use crate::create::{open_rw, ring_path};
 use crate::error::{Error, Result};
+use crate::giveback::GiveBack;
 use crate::live::{Ring, Slot, Taken};
 use crate::pack::packer::Packer;
 use crate::pack::ring::{Unread, Writer, announce, close, drain, gap_cause};
@@ -25,6 +26,7 @@ const UNSEEN: u32 = u32::MAX;
 pub(super) struct Rings {
     dir: PathBuf,
     uuid: [u8; 16],
+    give: GiveBack,
     open: BTreeMap<u64, OpenRing>,
     /// Rings that are in the trace to their end, or are not ours.
     closed: BTreeSet<u64>,
@@ -49,6 +51,8 @@ struct OpenRing {
     released: u64,
     /// A segment was damaged and left out.
     damaged: bool,
+    /// That was so for any segment.
+    skipped: bool,
 }
 
 /// The fields of a ring's header that change, as one look sees them.
@@ -59,15 +63,19 @@ struct Look {
 }
 
 impl Rings {
-    pub(super) fn new(dir: &Path, uuid: [u8; 16]) -> Rings {
-        Rings {
+    /// # Errors
+    ///
+    /// The session file cannot be written.
+    pub(super) fn new(dir: &Path, uuid: [u8; 16]) -> Result<Rings> {
+        Ok(Rings {
             dir: dir.to_owned(),
             uuid,
+            give: GiveBack::open(dir)?,
             open: BTreeMap::new(),
             closed: BTreeSet::new(),
             buf: Vec::new(),
             unread: Unread::default(),
-        }
+        })
     }
 
     /// Opens the ring of a thread, if it is new and complete.
@@ -88,7 +96,16 @@ impl Rings {
         let released = ring.header().drained;
         let offsets = ring.offsets();
         let after = Vec::new();
-        let ring = OpenRing { ring, offsets, at: None, after, lap, released, damaged: false };
+        let ring = OpenRing {
+            ring,
+            offsets,
+            at: None,
+            after,
+            lap,
+            released,
+            damaged: false,
+            skipped: false,
+        };
         self.open.insert(serial, ring);
         Ok(true)
     }
@@ -137,7 +154,8 @@ impl Rings {
         Ok(())
     }
 
-    /// Takes the last records of a thread, and lets go of its ring.
+    /// Takes the last records of a thread, and gives the room of its ring back. A ring of
+    /// which something could not be read stays as long as the session does.
     fn close(&mut self, serial: u64, packer: &mut Packer) -> Result<()> {
         if let Some(ring) = self.open.get_mut(&serial) {
             ring.ring.refresh()?;
@@ -146,6 +164,9 @@ impl Rings {
             ring.release(ring.ring.header().head)?;
             self.unread.damaged += unread.damaged;
             self.unread.torn += unread.torn;
+            if unread == Unread::default() && !ring.skipped {
+                self.give.remove(serial)?;
+            }
         }
         self.open.remove(&serial);
         self.closed.insert(serial);
@@ -180,6 +201,7 @@ impl OpenRing {
                 }
                 Taken::Damaged(_) => {
                     self.damaged = true;
+                    self.skipped = true;
                     unread.damaged += 1;
                 }
                 // Overtaken by the writer: look for the oldest one that is left.

@@ -189,7 +189,7 @@ fn going_on_for_a_collector_that_died() {
         let session = SessionReader::open(&world.dir).unwrap();
         let file = open_locked(&world.trace, Duration::ZERO).unwrap();
         let mut packer = Packer::resume(file, &world.trace, session.symbols().ok()).unwrap();
-        let mut rings = Rings::new(&world.dir, session.header().uuid);
+        let mut rings = Rings::new(&world.dir, session.header().uuid).unwrap();
         assert!(rings.open(0, &mut packer).unwrap());
         assert!(rings.drain_sealed(&mut packer).unwrap() > 5);
         packer.flush(0).unwrap();

@@ -125,6 +125,21 @@ impl Ring {
         offsets
     }
 
+    /// The length of the file, as of the last [`refresh`](Ring::refresh).
+    pub fn file_len(&self) -> u64 {
+        self.len
+    }
+
+    /// How many events its thread has had: those that the newest readable segment leads to.
+    ///
+    /// # Errors
+    ///
+    /// The file can no longer be read.
+    pub fn events(&self) -> Result<u64> {
+        let newest = self.newest(&mut Vec::new())?;
+        Ok(newest.map_or(0, |segment| segment.rows.first_record + segment.rows.numbered()))
+    }
+
     /// The segments that are there with a lap above `after`, by lap.
     ///
     /// # Errors

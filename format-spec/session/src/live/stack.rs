@@ -56,7 +56,7 @@ impl Ring {
     }
 
     /// The segment with the highest lap that can be read.
-    fn newest(&self, buf: &mut Vec<u8>) -> Result<Option<Segment>> {
+    pub(super) fn newest(&self, buf: &mut Vec<u8>) -> Result<Option<Segment>> {
         // While a segment is being started, its predecessor is the newest one.
         for slot in self.slots(0)?.into_iter().rev().take(3) {
             if let Taken::Segment(segment) = self.take(slot, buf)? {

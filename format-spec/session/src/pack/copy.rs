@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::live::SessionReader;
 use crate::liveness::Liveness;
 use crate::pack::packer::Packer;
-use crate::pack::ring::{Unread, gap_cause};
+use crate::pack::ring::{Unread, announce, gap_cause};
 use crate::pack::target::{self, identify};
 use crate::pack::{Packed, Source, Which, pack_threads};
 use crate::walk::{Found, Walk};
@@ -56,6 +56,8 @@ fn copy_into(
 ) -> Result<Packed> {
     // A collector may be draining: what it takes from the rings while this runs
     // is in the trace by the time that is copied, if the rings are read first.
+    let full = session.iter().filter(|session| session.is_full());
+    let known: Vec<_> = full.flat_map(SessionReader::threads).cloned().collect();
     let early = match &session {
         Some(session) if session.is_full() => read_undrained(session)?,
         _ => Vec::new(),
@@ -71,6 +73,13 @@ fn copy_into(
     if let Some(session) = &mut session {
         // A session that was finished and removed meanwhile is all in the trace.
         if session.refresh().is_ok() {
+            for thread in known {
+                let serial = thread.header.serial;
+                // Taken over and removed by the collector behind what was copied.
+                if session.thread(serial).is_none() && !packer.describes(serial) {
+                    announce(&mut packer, &thread.header)?;
+                }
+            }
             unread = pack_threads(&mut packer, session, Which::All)?;
         }
         is_final = session.liveness() == Liveness::Dead;

@@ -30,6 +30,10 @@ pub(crate) fn process(process: &Process) -> Meta {
         }
     }
     meta.set("lost_without_ring", Value::U64(header.lost));
+    if header.overwritten_threads > 0 {
+        meta.set("overwritten_threads", Value::U64(header.overwritten_threads));
+        meta.set("overwritten_events", Value::U64(header.overwritten_events));
+    }
     meta
 }
 

@@ -133,6 +133,11 @@ impl Packer {
         self.ended.contains(&process)
     }
 
+    /// Whether the trace describes a thread.
+    pub(crate) fn describes(&self, serial: u64) -> bool {
+        self.resumed.threads.contains_key(&serial)
+    }
+
     /// Drops what is known of a thread that is over and flushed.
     pub(crate) fn forget(&mut self, serial: u64) {
         self.threads.remove(&serial);

@@ -159,22 +159,22 @@ fn deep_stacks_are_known_to_the_bottom() {
     let names: Vec<(u32, &'static str)> = world.symbols(&["a", "b", "c", "d", "e"]);
     world.dead_process(0);
     let mut pen = world.ring(0, 0, 64);
-    for i in 0..900 {
+    for i in 0..250 {
         pen.call(names[i % 5], 1);
     }
     pen.program(&names, 10_000);
     pen.store();
-    // Only the newest segments are left: their keyframes know 32 frames of 900.
+    // Only the newest segments are left: their keyframes know 32 frames of 250.
     let (oldest, newest) = (1, pen.segment.lap);
     for lap in oldest..newest - 2 {
         pen.file.write_all_at(&0u64.to_le_bytes(), pen.offset(lap) + 8).unwrap();
     }
     let now = SessionReader::open(&world.dir).unwrap().thread(0).unwrap().open().unwrap();
     let now = { now }.stack_now().unwrap();
-    assert_eq!((now.stack.depth(), now.stack.hidden()), (900, 0));
+    assert_eq!((now.stack.depth(), now.stack.hidden()), (250, 0));
     assert_eq!(now.stack.outer(), pen.stack);
     finish(&world.dir).unwrap();
-    let wanted: Vec<&str> = (0..900).map(|i| names[i % 5].1).collect();
+    let wanted: Vec<&str> = (0..250).map(|i| names[i % 5].1).collect();
     assert_eq!(Trace::read(&world.trace).stack(0), wanted);
 }
 
@@ -197,7 +197,7 @@ fn a_stack_deeper_than_its_shadow_keeps_both_ends() {
     let stack = Trace::read(&world.trace).stack(0);
     assert_eq!(stack.len(), 2003);
     for (i, name) in stack.iter().enumerate() {
-        let known = !(1024..2003 - 24).contains(&i);
+        let known = !(rtrace_format::ring::STACK_FRAMES..2003 - 24).contains(&i);
         assert_eq!(name, if known { names[i % 5].1 } else { "?" }, "{i}");
     }
 }

@@ -47,7 +47,7 @@ fn going_on_after_a_writer_that_died_at_any_byte() {
         let file = open_locked(&world.trace, Duration::ZERO).unwrap();
         let session = SessionReader::open(&world.dir).unwrap();
         let mut packer = Packer::resume(file, &world.trace, session.symbols().ok()).unwrap();
-        pack_threads(&mut packer, &session, Which::Over).unwrap();
+        pack_threads(&mut packer, &session, Which::All).unwrap();
         packer.finish(true).unwrap();
         drop(packer);
         let trace = Trace::read(&world.trace);
