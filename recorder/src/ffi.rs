@@ -251,8 +251,10 @@ const RECURSION_REMAINING: usize = 32;
 const RECURSION_REMAINING: usize = 28;
 #[cfg(all(Py_3_13, not(Py_3_14)))]
 const RECURSION_REMAINING: usize = 44;
-#[cfg(Py_3_14)]
+#[cfg(all(Py_3_14, not(Py_3_15)))]
 const RECURSION_REMAINING: usize = 48;
+#[cfg(Py_3_15)]
+const RECURSION_REMAINING: usize = 52;
 
 /// Gives the current thread `frames` more levels, as if the frames that are open
 /// did not count. The limit itself, which a program may ask for, stays.
