@@ -143,6 +143,7 @@ fn say(what: &str) {
 fn view(path: &Path, filter: &FilterArguments, look: &LookArguments) -> Result<ExitCode> {
     let resolved = filter.resolve()?;
     let trace = open(path, filter)?;
+    let before = look.diff.as_ref().map(|before| Trace::open(before)).transpose()?;
     if io::stdout().is_terminal() && io::stdin().is_terminal() {
         let setup = tui::Setup {
             range: (resolved.from_ns, resolved.to_ns),
@@ -152,8 +153,13 @@ fn view(path: &Path, filter: &FilterArguments, look: &LookArguments) -> Result<E
             color: look.color.into(),
             ascii: look.ascii,
         };
-        tui::show(trace, OpenOptions { session: filter.session.clone() }, &setup)?;
+        tui::show(trace, before, OpenOptions { session: filter.session.clone() }, &setup)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if look.diff.is_some() {
+        return Err(
+            Usage("--diff is for the terminal UI, and this is no terminal".to_owned()).into()
+        );
     }
     let code = report::run(&trace, &resolved, Sort::default(), false)?;
     Ok(conclude(&trace, code))

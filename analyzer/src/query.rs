@@ -5,10 +5,12 @@
 //! never holds more than one decoded block for each thread it is looking at.
 
 pub mod calls;
+pub mod diff;
 pub mod events;
 pub mod exceptions;
 mod hash;
 pub mod info;
+pub mod lines;
 mod parallel;
 pub mod report;
 pub mod stacks;

@@ -40,16 +40,22 @@ use std::sync::Arc;
 
 use crate::trace::{OpenOptions, Trace};
 
-/// Shows a trace, opened with `options`, until the user leaves. Standard input and output must be
+/// Shows a trace, opened with `options`, until the user leaves; compared with the one `before`. Standard input and output must be
 /// a terminal.
 ///
 /// # Errors
 ///
 /// What the terminal answers.
-pub fn show(trace: Trace, options: OpenOptions, setup: &Setup) -> io::Result<()> {
+pub fn show(
+    trace: Trace,
+    before: Option<Trace>,
+    options: OpenOptions,
+    setup: &Setup,
+) -> io::Result<()> {
     // A progress bar would be drawn into the screen.
     crate::progress::forbid();
-    run::run(Arc::new(traced::Traced::new(trace, options, setup.range)), setup)
+    let source = traced::Traced::new(trace, options, setup.range).against(before.map(Arc::new));
+    run::run(Arc::new(source), setup)
 }
 
 /// Times a scripted tour of the trace's views, drawn off-screen.

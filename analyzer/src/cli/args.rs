@@ -33,6 +33,9 @@ pub struct Arguments {
 /// How the terminal UI looks.
 #[derive(Debug, Args)]
 pub struct LookArguments {
+    /// An earlier trace, with which view 7 compares this one.
+    #[arg(long, value_name = "BEFORE")]
+    pub diff: Option<PathBuf>,
     /// The background of the terminal, where it does not tell.
     #[arg(long, value_enum, value_name = "THEME")]
     pub theme: Option<Theme>,

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use crate::query::timeline::{Flags, Gap, Lane, Raster};
 
 use super::source::{
-    CallTree, Density, Ended, EventPage, EventRow, EventsAsk, ExceptionRow, Exceptions, Find,
-    FunctionRow, Functions, Hits, Label, LaneAsk, LaneInfo, NOBODY, Overview, Part, Selected,
-    Source, State, Step, TreeNode,
+    CallTree, Density, DiffAsk, DiffPage, DiffRow, Ended, EventPage, EventRow, EventsAsk,
+    ExceptionRow, Exceptions, Figures, Find, FunctionRow, Functions, Hits, Label, LaneAsk,
+    LaneInfo, MadeRow, NOBODY, Overview, Part, PartingRow, Selected, Source, SourceAsk, SourceLine,
+    SourcePage, State, Step, TreeNode,
 };
 use super::theme::Tint;
 use super::worker::Ticket;
@@ -73,6 +74,7 @@ impl Invented {
             end,
             opening: (0, end),
             lanes: lanes.collect(),
+            other: None,
             labels: Arc::new(labels.iter().enumerate().map(label).collect()),
         };
         Invented { overview, calls }
@@ -368,6 +370,77 @@ impl Source for Invented {
             }
         }
         Some(Hits { count: starts.len() as u64, cols: marked, starts })
+    }
+
+    fn source(&self, ask: &SourceAsk, _: &Ticket) -> Option<SourcePage> {
+        let of = |symbol: u32| self.overview.labels.get(symbol as usize)?.source.clone();
+        let (file, _) = of(ask.symbol)?;
+        let mut lines: Vec<SourceLine> = (1..=30)
+            .map(|number| SourceLine {
+                number,
+                text: format!("    line {number}"),
+                ..SourceLine::default()
+            })
+            .collect();
+        for symbol in 0..self.overview.labels.len() as u32 {
+            let Some((_, line)) = of(symbol).filter(|(path, _)| *path == file) else { continue };
+            let mine: Vec<&Call> = self.calls.iter().filter(|c| c.symbol == symbol).collect();
+            let ns = |c: &Call| (c.end - c.start) as u64;
+            let made = mine.iter().flat_map(|c| self.children(c));
+            let below = made.clone().map(ns).sum::<u64>();
+            let at = &mut lines[line as usize - 1];
+            at.text = format!("def {}():", self.overview.labels[symbol as usize].name);
+            at.hits = mine.len() as u64;
+            at.total_ns = mine.iter().map(|c| ns(c)).sum();
+            at.self_ns = at.total_ns - below;
+            at.raised = mine.iter().filter(|c| c.flags.unwound).count() as u64;
+            at.defines = Some(symbol);
+            for call in made {
+                match at.made.iter_mut().find(|made| made.symbol == call.symbol) {
+                    Some(row) => {
+                        (row.calls, row.total_ns) = (row.calls + 1, row.total_ns + ns(call))
+                    }
+                    None => {
+                        at.made.push(MadeRow { symbol: call.symbol, calls: 1, total_ns: ns(call) })
+                    }
+                }
+            }
+        }
+        for line in &mut lines {
+            line.made.sort_by_key(|made| (std::cmp::Reverse(made.total_ns), made.symbol));
+        }
+        let file = file.display().to_string();
+        Some(SourcePage { ask: ask.clone(), file, lines, banner: None, recorded: false })
+    }
+
+    fn diff(&self, ask: &DiffAsk, ticket: &Ticket) -> Option<DiffPage> {
+        let side = |part: &Part| Some(self.functions(part, ticket)?.rows);
+        let (a, b) = (side(ask.a.as_ref()?)?, side(&ask.b)?);
+        let of = |rows: &[FunctionRow], symbol| {
+            let row = rows.iter().find(|row| row.symbol == symbol)?;
+            let FunctionRow { calls, self_ns, total_ns, .. } = *row;
+            Some(Figures { calls, self_ns, total_ns })
+        };
+        let row = |symbol: u32| DiffRow {
+            name: self.overview.labels[symbol as usize].name.clone(),
+            symbol: Some(symbol),
+            a: of(&a, symbol),
+            b: of(&b, symbol),
+        };
+        let rows = (0..self.overview.labels.len() as u32).map(row);
+        let parting = PartingRow {
+            alike: 2,
+            a: Some(("db.exec".to_owned(), 32_000_000)),
+            b: Some(("db.query".to_owned(), 510_000_000, 0, 2)),
+        };
+        Some(DiffPage {
+            ask: ask.clone(),
+            other: None,
+            rows: rows.filter(|row| row.a.is_some() || row.b.is_some()).collect(),
+            parting: Some(parting),
+            compared: 2,
+            complete: true,
+        })
     }
 
     fn time_of_event(&self, number: u64, _: &Ticket) -> Option<i64> {

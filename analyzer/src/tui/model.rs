@@ -9,7 +9,9 @@ mod views;
 pub use history::History;
 pub use outline::{Mode, Outline, Row, Way};
 pub use search::Search;
-pub use tables::{Column, ExceptionTable, List, Replay, Table, TreeTable};
+pub use tables::{
+    Column, DiffColumn, Differences, ExceptionTable, Heat, List, Listing, Replay, Table, TreeTable,
+};
 pub use views::{Ask, Overlay, Prompt, View};
 
 use std::collections::HashMap;
@@ -126,6 +128,8 @@ pub struct Model {
     pub pinned: Vec<usize>,
     /// The marked range: all tables are about it.
     pub mark: Option<Mark>,
+    /// The range to compare with.
+    pub base: Option<(i64, i64)>,
     /// Marked moments, in order.
     pub bookmarks: Vec<i64>,
     /// The function that all views share.
@@ -144,6 +148,10 @@ pub struct Model {
     pub tree: TreeTable,
     /// The events.
     pub replay: Replay,
+    /// The source.
+    pub source: Listing,
+    /// Two parts side by side.
+    pub diff: Differences,
     /// A line for the footer.
     pub status: Option<Status>,
     /// Whether the view follows the end of a live session.
@@ -187,6 +195,7 @@ impl Model {
             only: None,
             pinned: Vec::new(),
             mark: None,
+            base: None,
             bookmarks: Vec::new(),
             function: None,
             history: History::default(),
@@ -196,6 +205,8 @@ impl Model {
             exceptions: ExceptionTable::default(),
             tree: TreeTable::default(),
             replay: Replay::default(),
+            source: Listing::default(),
+            diff: Differences::default(),
             status: None,
             follow,
             drag: None,

@@ -5,7 +5,8 @@ use crossterm::event::{KeyEvent, MouseEvent};
 use crate::query::timeline::Lane;
 
 use super::source::{
-    CallTree, Density, EventPage, Exceptions, Find, Functions, Hits, Overview, Part, Selected,
+    CallTree, Density, DiffPage, EventPage, Exceptions, Find, Functions, Hits, Overview, Part,
+    Selected, SourcePage,
 };
 use super::worker::{Generation, Job, Slot};
 
@@ -55,6 +56,10 @@ pub enum Answer {
     Tree(CallTree, Part),
     /// Events.
     Events(EventPage),
+    /// Source.
+    Source(SourcePage),
+    /// Two parts side by side.
+    Diff(DiffPage),
     /// The hits of a search.
     Hits(Hits),
     /// When an event happened, and its number.

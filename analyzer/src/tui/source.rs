@@ -3,8 +3,12 @@
 //! Screens know no trace, only this seam; a trace stands behind it in the program, a handful of
 //! invented calls in the tests.
 
+mod pages;
 mod rows;
 
+pub use pages::{
+    DiffAsk, DiffPage, DiffRow, Figures, MadeRow, PartingRow, SourceAsk, SourceLine, SourcePage,
+};
 pub use rows::{
     CallTree, EventPage, EventRow, EventsAsk, ExceptionRow, Exceptions, FunctionRow, Functions,
     Hits, NOBODY, TreeNode,
@@ -97,6 +101,8 @@ pub struct Overview {
     pub opening: (i64, i64),
     /// The lanes, in the order of the screen.
     pub lanes: Vec<LaneInfo>,
+    /// The name of the trace that this one is compared with, escaped.
+    pub other: Option<String>,
     /// By symbol id.
     pub labels: Arc<Vec<Label>>,
 }
@@ -235,6 +241,12 @@ pub trait Source: Send + Sync {
 
     /// The calls of some functions in the whole trace, and when they began; `None` if cancelled.
     fn hits(&self, symbols: &HashSet<u32>, cols: u16, ticket: &Ticket) -> Option<Hits>;
+
+    /// The source of a function; `None` if it has none, or cancelled.
+    fn source(&self, ask: &SourceAsk, ticket: &Ticket) -> Option<SourcePage>;
+
+    /// Two parts side by side; `None` if cancelled.
+    fn diff(&self, ask: &DiffAsk, ticket: &Ticket) -> Option<DiffPage>;
 
     /// When the event of this number happened, counted over the whole trace in the order of time;
     /// `None` if there is none.

@@ -155,6 +155,11 @@ impl Theme {
         }
     }
 
+    /// A bar of heat.
+    pub fn heat(&self) -> Style {
+        Style::new().fg(self.rgb(self.on((236, 140, 70), (204, 92, 20)), Color::Yellow))
+    }
+
     /// The selected call.
     pub fn selected(&self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD)

@@ -1,6 +1,8 @@
 //! The source that is a trace.
 
+mod diff;
 mod events;
+mod source;
 mod tables;
 
 use std::collections::HashSet;
@@ -18,8 +20,9 @@ use crate::query::timeline::{self, Gap, GapKind, Lane, LaneOf};
 use crate::trace::{OpenOptions, Selection, Trace};
 
 use super::source::{
-    CallTree, Density, Ended, EventPage, EventsAsk, Exceptions, Find, Functions, Hits, Label,
-    LaneAsk, LaneInfo, Overview, Part, Selected, Source, State, Step,
+    CallTree, Density, DiffAsk, DiffPage, Ended, EventPage, EventsAsk, Exceptions, Find, Functions,
+    Hits, Label, LaneAsk, LaneInfo, Overview, Part, Selected, Source, SourceAsk, SourcePage, State,
+    Step,
 };
 use super::theme::Tint;
 use super::worker::Ticket;
@@ -35,6 +38,8 @@ const LAST_EVENTS: u64 = 300;
 pub struct Traced {
     trace: Trace,
     options: OpenOptions,
+    /// A trace to compare with.
+    other: Option<Arc<Trace>>,
     /// What is to be shown first, where that was asked for.
     range: (Option<i64>, Option<i64>),
     lanes: Vec<LaneOf>,
@@ -48,7 +53,13 @@ impl Traced {
         let cwd = trace.processes.first().map(|process| process.cwd.as_slice()).unwrap_or_default();
         let label = |(_, symbol)| label(symbol, Path::new(OsStr::from_bytes(cwd)));
         let labels = Arc::new(trace.symbols.iter().map(label).collect());
-        Traced { trace, options, range, lanes, labels }
+        Traced { trace, options, other: None, range, lanes, labels }
+    }
+
+    /// With a trace to compare with, the one before.
+    pub fn against(mut self, other: Option<Arc<Trace>>) -> Traced {
+        self.other = other;
+        self
     }
 
     fn ns(&self, tick: u64) -> i64 {
@@ -281,6 +292,10 @@ impl Source for Traced {
             begin,
             end,
             opening: self.opening(begin, end),
+            other: self.other.as_ref().map(|other| {
+                let file = other.path.file_name().unwrap_or(other.path.as_os_str());
+                escape::text(file.as_encoded_bytes()).into_owned()
+            }),
             labels: Arc::clone(&self.labels),
             lanes,
         }
@@ -346,6 +361,14 @@ impl Source for Traced {
         self.all_hits(symbols, cols, ticket)
     }
 
+    fn source(&self, ask: &SourceAsk, ticket: &Ticket) -> Option<SourcePage> {
+        self.source_page(ask, ticket)
+    }
+
+    fn diff(&self, ask: &DiffAsk, ticket: &Ticket) -> Option<DiffPage> {
+        self.diff_page(ask, ticket)
+    }
+
     fn time_of_event(&self, number: u64, ticket: &Ticket) -> Option<i64> {
         self.event_time(number, ticket)
     }
@@ -385,6 +408,7 @@ impl Source for Traced {
     fn refresh(&self, _: &Ticket) -> Option<Arc<dyn Source>> {
         // A session that cannot be read at this moment stays as it was last seen.
         let trace = Trace::open_with(&self.trace.path, &self.options).ok()?;
-        Some(Arc::new(Traced::new(trace, self.options.clone(), self.range)))
+        let fresh = Traced::new(trace, self.options.clone(), self.range);
+        Some(Arc::new(fresh.against(self.other.clone())))
     }
 }

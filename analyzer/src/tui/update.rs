@@ -2,6 +2,8 @@
 
 mod answers;
 mod camera;
+mod compare;
+mod listing;
 mod lists;
 mod motion;
 mod mouse;
@@ -229,6 +231,7 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         C::Slowest => motion::slowest(model, effects),
         C::MarkRange => motion::mark(model),
         C::RangeOfCall => motion::range_of_call(model),
+        C::Compare => compare::keep_range(model),
         C::HistoryBack => motion::travel(model, false),
         C::HistoryForward => motion::travel(model, true),
         C::Bookmark => motion::bookmark(model),
@@ -283,6 +286,7 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         C::Unfold | C::Fold | C::UnfoldAll | C::FoldAll | C::TreeMode | C::Callers => {
             tree::run(model, command);
         }
+        C::HeatMode | C::Definition => listing::run(model, command),
         C::StepOver | C::StepOut | C::Play | C::Faster | C::Slower => {
             replay::run(model, command, effects);
         }

@@ -5,6 +5,7 @@ pub mod header;
 pub mod help;
 
 mod details;
+mod diff;
 mod events;
 mod exceptions;
 mod footer;
@@ -14,6 +15,7 @@ mod minimap;
 mod paint;
 mod palette;
 mod ruler;
+mod source;
 mod tree;
 
 use ratatui::Frame;
@@ -49,6 +51,8 @@ pub fn paint_all(model: &Model, buf: &mut Buffer) -> Option<(u16, u16)> {
         }
         View::Functions => functions::paint(model, layout.table, buf),
         View::Exceptions => exceptions::paint(model, layout.table, buf),
+        View::Source => source::paint(model, layout.table, buf),
+        View::Diff => diff::paint(model, layout.table, buf),
         View::Tree => tree::paint(model, layout.table, buf),
         View::Events => {
             events::paint(model, layout.table, buf);

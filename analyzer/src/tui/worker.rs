@@ -11,7 +11,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::msg::{Answer, Msg};
-use super::source::{EventsAsk, Find, LaneAsk, Part, Source};
+use super::source::{DiffAsk, EventsAsk, Find, LaneAsk, Part, Source, SourceAsk};
 
 /// One long question must not keep the short ones waiting, whatever the machine.
 const FEWEST_WORKERS: usize = 2;
@@ -43,6 +43,10 @@ pub enum Job {
         /// Columns of the minimap.
         cols: u16,
     },
+    /// Source.
+    Source(SourceAsk),
+    /// Two parts side by side.
+    Diff(DiffAsk),
     /// When an event happened.
     Number(u64),
     /// A call.
@@ -68,6 +72,10 @@ pub enum Slot {
     Events,
     /// The hits of a search.
     Hits,
+    /// Source.
+    Source,
+    /// Two parts side by side.
+    Diff,
     /// A call, or an event.
     Find,
     /// Live sessions.
@@ -85,6 +93,8 @@ impl Job {
             Job::Tree(_) => Slot::Tree,
             Job::Events(_) => Slot::Events,
             Job::Hits { .. } => Slot::Hits,
+            Job::Source(_) => Slot::Source,
+            Job::Diff(_) => Slot::Diff,
             Job::Find(_) | Job::Number(_) => Slot::Find,
             Job::Refresh => Slot::Refresh,
         }
@@ -101,6 +111,8 @@ impl Job {
             Job::Tree(part) => Answer::Tree(source.tree(&part, ticket)?, part),
             Job::Events(ask) => Answer::Events(source.events(&ask, ticket)?),
             Job::Hits { symbols, cols } => Answer::Hits(source.hits(&symbols, cols, ticket)?),
+            Job::Source(ask) => Answer::Source(source.source(&ask, ticket)?),
+            Job::Diff(ask) => Answer::Diff(source.diff(&ask, ticket)?),
             Job::Number(number) => Answer::Number(source.time_of_event(number, ticket), number),
             Job::Find(find) => Answer::Found(source.find(&find, ticket), find),
         })

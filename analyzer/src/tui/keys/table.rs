@@ -29,6 +29,7 @@ pub enum Command {
     Slowest,
     MarkRange,
     RangeOfCall,
+    Compare,
     HistoryBack,
     HistoryForward,
     Bookmark,
@@ -90,6 +91,8 @@ pub enum Command {
     Play,
     Faster,
     Slower,
+    HeatMode,
+    Definition,
 }
 
 /// Where a binding holds.
@@ -111,6 +114,8 @@ pub enum Scope {
     Tree,
     /// In the events.
     Events,
+    /// In the source.
+    Source,
 }
 
 impl Scope {
@@ -121,10 +126,11 @@ impl Scope {
             Scope::Still => view != View::Events,
             Scope::Timeline => view == View::Timeline,
             Scope::List => view != View::Timeline,
-            Scope::Sorted => view == View::Functions,
+            Scope::Sorted => matches!(view, View::Functions | View::Diff),
             Scope::Functions => view == View::Functions,
             Scope::Tree => view == View::Tree,
             Scope::Events => view == View::Events,
+            Scope::Source => view == View::Source,
         }
     }
 
@@ -140,10 +146,11 @@ impl Scope {
             Scope::Still => "Everywhere but in Events",
             Scope::Timeline => "Timeline",
             Scope::List => "All lists",
-            Scope::Sorted => "Functions",
+            Scope::Sorted => "Functions, Diff",
             Scope::Functions => "Functions",
             Scope::Tree => "Tree",
             Scope::Events => "Events",
+            Scope::Source => "Source",
         }
     }
 }
@@ -179,7 +186,7 @@ const fn bind(
 
 use Command as C;
 use KeyCode as K;
-use Scope::{Events, Functions, Global, List, Sorted, Still, Timeline, Tree};
+use Scope::{Events, Functions, Global, List, Sorted, Source, Still, Timeline, Tree};
 
 /// All bindings, in the order of help.
 #[rustfmt::skip]
@@ -218,6 +225,8 @@ pub const BINDINGS: &[Binding] = &[
     bind(Tree, C::UnfoldAll, "unfold-all", &[ch('L')], "open the heaviest path below", ""),
     bind(Tree, C::FoldAll, "fold-all", &[ch('H')], "close all", ""),
     bind(Tree, C::TreeMode, "tree-mode", &[ch('b')], "top-down, bottom-up, butterfly", "mode"),
+    bind(Source, C::HeatMode, "heat", &[ch('%')], "heat by self time, total, or hits", "heat"),
+    bind(Source, C::Definition, "definition", &[ch('l'), code(K::Right)], "source of the first call made here", "definition"),
     bind(List, C::RowDown, "down", &[ch('j'), code(K::Down)], "next row", "move"),
     bind(List, C::RowUp, "up", &[ch('k'), code(K::Up)], "row before", "\""),
     bind(List, C::RowsDown, "page-down", &[code(K::PageDown), ctrl('d')], "a page down", ""),
@@ -234,6 +243,8 @@ pub const BINDINGS: &[Binding] = &[
     bind(Global, C::Show(View::Tree), "tree", &[ch('3')], "call tree of the range", ""),
     bind(Global, C::Show(View::Events), "events", &[ch('4')], "every event, step by step", ""),
     bind(Global, C::Show(View::Exceptions), "exceptions", &[ch('5')], "exceptions of the range", ""),
+    bind(Global, C::Show(View::Source), "source", &[ch('6')], "source of the function", ""),
+    bind(Global, C::Show(View::Diff), "diff", &[ch('7')], "two ranges, or two traces", ""),
     bind(Global, C::Whole, "whole", &[ch('0')], "the whole trace", "whole"),
     bind(Global, C::Search, "search", &[ch('/')], "search functions by regex", "search"),
     bind(Global, C::SearchThis, "search-this", &[ch('*')], "search this function", ""),
@@ -250,6 +261,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(Global, C::Goto, "goto", &[ch('\\')], "go to: 12.5s, +3ms, 50%, #123", ""),
     bind(Global, C::MarkRange, "mark", &[ch('v')], "begin a range, and end it", "range"),
     bind(Global, C::RangeOfCall, "range-of-call", &[ch('r')], "range of the selected call", ""),
+    bind(Global, C::Compare, "compare", &[ch('x')], "keep this range, to be compared", ""),
     bind(Global, C::HistoryBack, "back", &[ch('<'), code(K::Backspace)], "back to where one was", ""),
     bind(Global, C::HistoryForward, "forward", &[ch('>')], "forward again", ""),
     bind(Global, C::Bookmark, "bookmark", &[ch('m')], "set or remove a bookmark", ""),

@@ -1,6 +1,8 @@
 //! What lists know beyond what they show: cursor, order.
 
-use crate::tui::source::{CallTree, EventPage, Exceptions, FunctionRow, Functions};
+use crate::tui::source::{
+    CallTree, DiffPage, EventPage, Exceptions, FunctionRow, Functions, SourceLine, SourcePage,
+};
 
 /// The cursor of a list, and the part of it on the screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,5 +142,73 @@ impl Replay {
     /// The event under the cursor.
     pub fn row(&self) -> Option<&crate::tui::source::EventRow> {
         self.page.as_ref()?.rows.get(self.list.cursor)
+    }
+}
+
+/// What the heat of a line is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Heat {
+    /// Time on it and in no call.
+    #[default]
+    SelfTime,
+    /// Time on it.
+    Total,
+    /// How often it began.
+    Hits,
+}
+
+/// The source.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// The function whose file is shown.
+    pub symbol: Option<u32>,
+    /// Whether the cursor goes to its definition once the file is there.
+    pub goes_to: bool,
+    /// The file.
+    pub page: Option<SourcePage>,
+    /// What the heat is.
+    pub heat: Heat,
+    /// The cursor.
+    pub list: List,
+}
+
+impl Listing {
+    /// The line under the cursor.
+    pub fn line(&self) -> Option<&SourceLine> {
+        self.page.as_ref()?.lines.get(self.list.cursor)
+    }
+}
+
+/// A column by which differences are sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DiffColumn {
+    /// How much more time of their own.
+    #[default]
+    SelfTime,
+    /// How much more time on the stack.
+    Total,
+    /// How many more calls.
+    Calls,
+    /// Their names.
+    Name,
+}
+
+/// Two parts side by side: the first row says where the calls part.
+#[derive(Clone, Debug, Default)]
+pub struct Differences {
+    /// The comparison, its rows in order.
+    pub page: Option<DiffPage>,
+    /// The column that it is sorted by.
+    pub sort: DiffColumn,
+    /// Whether what changed least comes first.
+    pub reverse: bool,
+    /// The cursor.
+    pub list: List,
+}
+
+impl Differences {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.page.as_ref().map_or(0, |page| page.rows.len() + 1)
     }
 }

@@ -15,12 +15,23 @@ pub enum View {
     Events,
     /// The exceptions of the range.
     Exceptions,
+    /// The source of a function.
+    Source,
+    /// Two ranges, or two traces.
+    Diff,
 }
 
 impl View {
     /// In the order of their keys.
-    pub const ALL: &[View] =
-        &[View::Timeline, View::Functions, View::Tree, View::Events, View::Exceptions];
+    pub const ALL: &[View] = &[
+        View::Timeline,
+        View::Functions,
+        View::Tree,
+        View::Events,
+        View::Exceptions,
+        View::Source,
+        View::Diff,
+    ];
 
     /// The key that shows it.
     pub fn key(self) -> char {
@@ -30,6 +41,8 @@ impl View {
             View::Tree => '3',
             View::Events => '4',
             View::Exceptions => '5',
+            View::Source => '6',
+            View::Diff => '7',
         }
     }
 
@@ -41,6 +54,8 @@ impl View {
             View::Tree => "Tree",
             View::Events => "Events",
             View::Exceptions => "Exceptions",
+            View::Source => "Source",
+            View::Diff => "Diff",
         }
     }
 }

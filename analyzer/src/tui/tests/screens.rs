@@ -131,6 +131,24 @@ fn exceptions_at_every_size() {
 }
 
 #[test]
+fn the_source_at_every_size() {
+    for size in SIZES {
+        let mut screen = Driven::new(Invented::server(), size, TRUE);
+        screen.keys("/handle<Enter>6");
+        insta::assert_snapshot!(format!("source_{}x{}", size.0, size.1), screen.text());
+    }
+}
+
+#[test]
+fn differences_at_every_size() {
+    for size in SIZES {
+        let mut screen = Driven::new(Invented::server(), size, TRUE);
+        screen.keys("\\0<Enter>v\\300ms<Enter>vx\\500ms<Enter>v\\900ms<Enter>v7");
+        insta::assert_snapshot!(format!("diff_{}x{}", size.0, size.1), screen.text());
+    }
+}
+
+#[test]
 fn a_range_hits_and_bookmarks_on_the_timeline() {
     let mut screen = Driven::new(Invented::server(), (120, 40), TRUE);
     screen.keys("\\300ms<Enter>mv\\460ms<Enter>v/exec<Enter>&^(app|db)<Enter>");

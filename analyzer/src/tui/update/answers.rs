@@ -9,7 +9,7 @@ use crate::tui::msg::{Answer, Effect};
 use crate::tui::source::{Ended, Find, Overview, Selected, State, Step};
 use crate::tui::worker::{Job, Slot};
 
-use super::{lists, motion, replay, select, table, tree};
+use super::{compare, listing, lists, motion, replay, select, table, tree};
 
 /// Lanes with fewer rows than this are low.
 const LOW: u16 = 4;
@@ -31,6 +31,8 @@ pub(super) fn answer(model: &mut Model, slot: Slot, answer: Answer, effects: &mu
             tree::outlined(model);
         }
         (Answer::Events(page), _) => replay::page(model, page, effects),
+        (Answer::Source(page), _) => listing::page(model, page),
+        (Answer::Diff(page), _) => compare::page(model, page),
         (Answer::Hits(hits), _) => model.hits = Some(hits),
         (Answer::Number(Some(ns), number), _) => {
             motion::go(model, ns);

@@ -7,7 +7,7 @@ use crate::tui::msg::Effect;
 use crate::tui::source::Find;
 use crate::tui::worker::{Job, Slot};
 
-use super::{replay, select, table, tree, want};
+use super::{compare, listing, replay, select, table, tree, want};
 
 /// The list of the view, and how many rows it has; `None` in the timeline.
 fn of(model: &mut Model) -> Option<(&mut List, usize)> {
@@ -28,6 +28,14 @@ fn of(model: &mut Model) -> Option<(&mut List, usize)> {
         View::Exceptions => {
             let rows = model.exceptions.len();
             (&mut model.exceptions.list, rows)
+        }
+        View::Source => {
+            let rows = model.source.page.as_ref().map_or(0, |page| page.lines.len());
+            (&mut model.source.list, rows)
+        }
+        View::Diff => {
+            let rows = model.diff.len();
+            (&mut model.diff.list, rows)
         }
     })
 }
@@ -62,7 +70,8 @@ pub(super) fn enter(model: &mut Model, view: View) {
         View::Functions => table::to_function(model),
         View::Tree => tree::to_function(model),
         View::Events => replay::to_caret(model),
-        View::Timeline | View::Exceptions => {}
+        View::Source => listing::to_function(model),
+        View::Timeline | View::Exceptions | View::Diff => {}
     }
     keep(model);
 }
@@ -75,6 +84,8 @@ pub(super) fn settle(model: &mut Model, effects: &mut Vec<Effect>) {
         View::Exceptions => want(model, Job::Exceptions(model.part()), effects),
         View::Tree => want(model, Job::Tree(model.part()), effects),
         View::Events => replay::settle(model, effects),
+        View::Source => listing::settle(model, effects),
+        View::Diff => compare::settle(model, effects),
     }
     keep(model);
 }
@@ -121,6 +132,12 @@ fn moved(model: &mut Model) {
             let rows = model.exceptions.exceptions.as_ref().map(|exceptions| &exceptions.rows);
             rows.and_then(|rows| rows.get(model.exceptions.list.cursor)).map(|row| row.symbol)
         }
+        View::Source => listing::function_here(model),
+        View::Diff => {
+            let row = model.diff.list.cursor.checked_sub(1);
+            let rows = model.diff.page.as_ref().map(|page| &page.rows);
+            row.and_then(|row| rows?.get(row)?.symbol)
+        }
         View::Timeline | View::Events => None,
     };
     if under.is_some() {
@@ -150,7 +167,11 @@ pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
         View::Tree if model.tree.outline.rows.is_empty() => {
             nothing(model, Slot::Tree, "there is no call to show");
         }
-        View::Functions | View::Tree => super::motion::slowest(model, effects),
+        View::Source if model.source.page.is_none() => {
+            nothing(model, Slot::Source, "there is no source to show");
+        }
+        View::Diff => compare::open(model, effects),
+        View::Functions | View::Tree | View::Source => super::motion::slowest(model, effects),
     }
 }
 
@@ -161,7 +182,8 @@ fn nothing(model: &mut Model, slot: Slot, none: &str) {
 
 /// Changes the order.
 pub(super) fn sort(model: &mut Model, command: Command) {
-    if model.view == View::Functions {
-        table::sort(model, command);
+    match model.view {
+        View::Diff => compare::sort(model, command),
+        _ => table::sort(model, command),
     }
 }

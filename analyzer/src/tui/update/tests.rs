@@ -239,7 +239,7 @@ enum Act {
 fn acts() -> impl Strategy<Value = Act> {
     prop_oneof![
         8 => proptest::sample::select(
-            "wasdADfhjklJK,.{}gG\\012345/?nNeEiqSs~ x5%+-()[]vr<>mu!t&^*pHLbyYoT:".chars().collect::<Vec<_>>()
+            "wasdADfhjklJK,.{}gG\\01234567%x/?nNeEiqSs~ x5%+-()[]vr<>mu!t&^*pHLbyYoT:".chars().collect::<Vec<_>>()
         ).prop_map(Act::Key),
         3 => (0_u8..10).prop_map(Act::Named),
         1 => (0_u16..200, 0_u16..70).prop_map(|(w, h)| Act::Resize(w, h)),
@@ -511,4 +511,37 @@ fn keys_are_the_users() {
     assert!(screen.model.status.clone().unwrap().text.contains("w is not bound"));
     screen.keys("Z?");
     assert!(!screen.model.camera.shows_all() && screen.text().contains(" Z "));
+}
+
+#[test]
+fn the_source_leads_from_a_function_to_those_that_it_calls() {
+    let mut screen = screen();
+    screen.keys("6");
+    assert!(screen.text().contains("select a Python function"));
+    screen.keys("1g/handle<Enter>6");
+    let line = |screen: &Driven| screen.model.source.line().map(|line| line.number);
+    assert_eq!(line(&screen), Some(12));
+    screen.keys("l");
+    assert_eq!((line(&screen), screen.model.function), (Some(14), Some(4)));
+    assert!(screen.text().contains("db.py"));
+    screen.keys("<");
+    assert_eq!((line(&screen), screen.model.function), (Some(12), Some(2)));
+    screen.keys("jo");
+    assert_eq!(screen.edited, [("src/app.py".into(), 13)]);
+    screen.keys("<Enter>");
+    assert_eq!((screen.model.view, screen.selected().as_deref()), (View::Timeline, Some("parse")));
+}
+
+#[test]
+fn two_ranges_are_compared() {
+    let mut screen = screen();
+    screen.keys("7");
+    assert!(screen.text().contains("press x"));
+    screen.keys("1\\0<Enter>v\\140ms<Enter>vx\\480ms<Enter>v\\900ms<Enter>v7");
+    let first = |screen: &Driven| screen.model.diff.page.as_ref().unwrap().rows[0].clone();
+    assert_eq!(first(&screen).name, "job");
+    screen.keys("ss");
+    assert_eq!(first(&screen).name, "len");
+    screen.keys("<Enter>");
+    assert_eq!((screen.model.view, screen.model.caret), (View::Timeline, 510_000_000));
 }
