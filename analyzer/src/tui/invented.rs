@@ -48,6 +48,7 @@ impl Invented {
                 .map(|c| c.depth + 1)
                 .max()
                 .unwrap_or(0),
+            last: calls.iter().filter(|c| c.lane == lane).map(|c| c.end).max().unwrap_or(0),
             gaps: Vec::new(),
         });
         let label = |(id, text): (usize, &&str)| {

@@ -71,6 +71,8 @@ pub struct LaneInfo {
     pub overwritten: u64,
     /// Greatest number of frames open at once; 0 where it is not known without decoding.
     pub deepest: u32,
+    /// When its last record is.
+    pub last: i64,
     /// Where there is no history, in order of time.
     pub gaps: Vec<Gap>,
 }

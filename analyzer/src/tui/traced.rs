@@ -135,6 +135,7 @@ impl Traced {
             lost: missing(|why| matches!(why, Missing::Lost(_))),
             overwritten: missing(|why| matches!(why, Missing::Overwritten)),
             deepest: 0,
+            last: self.ns(thread.last_tick().unwrap_or(thread.born_tick)),
             gaps: self.gaps(thread),
         })
     }

@@ -81,8 +81,13 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
 /// What a new model needs: its cells, and of a killed program the frame in which it was.
 pub fn open(model: &mut Model) -> Vec<Effect> {
     let mut effects = Vec::new();
-    if model.overview.state == State::Dead && !model.overview.lanes.is_empty() {
-        ask(model, Job::Find(Find::Last { lane: 0 }), &mut effects);
+    if model.overview.state == State::Dead {
+        // The thread that ran last is the one that had the interpreter when it died.
+        let lanes = model.overview.lanes.iter().enumerate();
+        let last = lanes.rev().max_by_key(|(_, lane)| lane.last).map(|(lane, _)| lane);
+        if let Some(lane) = last {
+            ask(model, Job::Find(Find::Last { lane }), &mut effects);
+        }
     }
     settle(model, &mut effects);
     effects

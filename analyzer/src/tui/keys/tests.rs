@@ -83,3 +83,20 @@ fn the_table_as_a_file_changes_nothing() {
         assert_eq!(binding.keys, chosen, "{}", binding.name);
     }
 }
+
+/// With `RTRACE_UPDATE_DOCS` set it brings the page up to date instead.
+#[test]
+fn the_documentation_lists_these_keys() {
+    const MARKS: (&str, &str) = ("<!-- keys -->\n", "<!-- end of keys -->\n");
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/terminal-ui.md");
+    let text = std::fs::read_to_string(&page).unwrap();
+    let (before, rest) = text.split_once(MARKS.0).unwrap();
+    let (listed, after) = rest.split_once(MARKS.1).unwrap();
+    let wanted = as_markdown();
+    if std::env::var_os("RTRACE_UPDATE_DOCS").is_some() {
+        let new = format!("{before}{}{wanted}\n{}{after}", MARKS.0, MARKS.1);
+        std::fs::write(&page, new).unwrap();
+        return;
+    }
+    assert_eq!(listed.trim(), wanted.trim(), "`rtrace-view keys --markdown` prints the new list");
+}

@@ -36,10 +36,11 @@ pub(super) fn set_sort(model: &mut Model, column: Column) {
     arrange(model);
 }
 
-/// The cursor goes to the function that all views share.
+/// The cursor goes to the function that all views share, unless that would hide what cost most.
 pub(super) fn to_function(model: &mut Model) {
     let Some(symbol) = model.function else { return };
-    if let Some(at) = model.table.shown.iter().position(|row| row.symbol == symbol) {
+    let at = model.table.shown.iter().position(|row| row.symbol == symbol);
+    if let Some(at) = at.filter(|&at| at < lists::visible(model)) {
         model.table.list.cursor = at;
     }
 }
@@ -76,6 +77,7 @@ pub(super) fn arrange(model: &mut Model) {
     let at_top = table.list.cursor == 0 && !fresh && under != model.function;
     let wanted = if fresh { model.function } else { under };
     let place = wanted.and_then(|symbol| rows.iter().position(|row| row.symbol == symbol));
+    let place = place.filter(|&at| !fresh || at < lists::visible(model));
     model.table.shown = rows;
     model.table.list.cursor = if at_top { 0 } else { place.unwrap_or(0) };
     if model.view == View::Functions {
