@@ -107,7 +107,17 @@ impl Theme {
                 (HUES[hue][shade], ANSI[hue % ANSI.len()])
             }
         };
-        Style::new().bg(self.rgb(rgb, ansi)).fg(self.rgb((16, 18, 22), Color::Black))
+        Style::new().bg(self.rgb(rgb, ansi)).fg(self.ink())
+    }
+
+    /// Text on a call's bar. Black of the cube, wherever there is one: with every bar it is sent
+    /// to the terminal, and takes half the bytes of a colour in 24 bits.
+    fn ink(&self) -> Color {
+        match self.caps.colors {
+            Colors::None => Color::Reset,
+            Colors::Ansi16 => Color::Black,
+            Colors::Ansi256 | Colors::True => Color::Indexed(16),
+        }
     }
 
     /// Calls merged into a cell: the colour of the one that held most, as a shade.
