@@ -10,10 +10,12 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 from rtrace_py import open_trace, zstd  # noqa: E402
 from rtrace_py.events import events  # noqa: E402
+from rtrace_py.stacks import stacks  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "golden"
 NAMES = (
-    "empty.bin one_call.bin threads.bin exception.bin ring_wrapped truncated.bin footer_missing.bin"
+    "empty.bin one_call.bin threads.bin exception.bin ring_wrapped ring_fibers truncated.bin"
+    " footer_missing.bin"
 )
 
 
@@ -40,5 +42,18 @@ def test_info_of_the_wrapped_ring():
 
 
 def test_stack_at_death_of_the_wrapped_ring():
-    stacks = view("stacks", GOLDEN / "ring_wrapped")["threads"]
-    assert [frame["name"] for frame in stacks[0]["frames"]] == ["main", "leaf", "len"]
+    shown = view("stacks", GOLDEN / "ring_wrapped")["threads"]
+    assert [frame["name"] for frame in shown[0]["frames"]] == ["main", "leaf", "len"]
+
+
+def test_stacks_at_death_of_the_ring_with_fibers():
+    shown = view("stacks", GOLDEN / "ring_fibers")["threads"]
+    names = {lane["fiber"]: [frame["name"] for frame in lane["frames"]] for lane in shown}
+    assert names == {0: ["main"], 1: ["waits"], 2: ["waits", "down"], 3: ["down"] * 39}
+
+
+@pytest.mark.parametrize("name", ["ring_wrapped", "ring_fibers", "threads.bin"])
+def test_stacks_agree(name):
+    path = GOLDEN / name
+    if zstd.available() or path.is_dir():
+        assert list(stacks(open_trace(str(path)))) == view("stacks", path)["threads"]

@@ -68,6 +68,7 @@ fn meta(out: &mut String, meta: &Meta) {
     for (key, value) in meta.entries() {
         let (variant, text) = match value {
             Value::Text(text) if key == "stack" => ("Stack", hex(text)),
+            Value::Text(text) if key == "fibers" => ("Fibers", hex(text)),
             Value::U64(number) => ("U64", number.to_string()),
             Value::I64(number) => ("I64", number.to_string()),
             Value::F64(number) => ("F64", format!("{number:?}")),

@@ -3,9 +3,11 @@
 //! They are committed, so that a change of the format cannot go unnoticed, and
 //! small, so that a person can read their bytes beside SPEC.md.
 
+mod fibers;
 mod finished;
 mod ring;
 
+pub use fibers::ring_fibers;
 pub use finished::{empty, exception, footer_missing, one_call, threads, truncated};
 pub use ring::ring_wrapped;
 
@@ -30,16 +32,18 @@ pub fn all() -> Vec<GoldenFile> {
     .map(|(name, bytes)| (name.to_owned(), bytes))
     .into();
     files.extend(ring_wrapped());
+    files.extend(ring_fibers());
     files
 }
 
 /// The recordings by the name of their dump: a file, or a session's directory.
-pub const RECORDINGS: [(&str, &str); 7] = [
+pub const RECORDINGS: [(&str, &str); 8] = [
     ("empty", "empty.bin"),
     ("one_call", "one_call.bin"),
     ("threads", "threads.bin"),
     ("exception", "exception.bin"),
     ("ring_wrapped", "ring_wrapped"),
+    ("ring_fibers", "ring_fibers"),
     ("truncated", "truncated.bin"),
     ("footer_missing", "footer_missing.bin"),
 ];

@@ -1,4 +1,4 @@
-"""python -m rtrace_py [--events | --chunks | --symbols] TRACE"""
+"""python -m rtrace_py [--events | --stacks | --chunks | --symbols] TRACE"""
 
 import argparse
 import itertools
@@ -6,7 +6,7 @@ import json
 import os
 import sys
 
-from . import dump, events
+from . import dump, events, stacks
 from .cursor import FormatError
 from .trace import open_trace
 from .zstd import NoZstd
@@ -15,6 +15,8 @@ from .zstd import NoZstd
 def lines(trace, arguments):
     if arguments.events:
         return map(json.dumps, events.events(trace))
+    if arguments.stacks:
+        return [json.dumps({"threads": list(stacks.stacks(trace))})]
     if arguments.chunks:
         return dump.dump(trace)
     if arguments.symbols:
@@ -33,6 +35,7 @@ def main(arguments=None):
     parser.add_argument("--limit", type=int, metavar="N", help="stop after N lines")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--events", action="store_true", help="as rtrace-view events --json")
+    what.add_argument("--stacks", action="store_true", help="as rtrace-view stacks --json")
     what.add_argument("--chunks", action="store_true", help="every field of every chunk")
     what.add_argument("--symbols", action="store_true", help="the symbol tables")
     arguments = parser.parse_args(arguments)

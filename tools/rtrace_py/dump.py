@@ -37,8 +37,8 @@ def value_text(variant, value):
 
 def meta_lines(pairs):
     for key, variant, value in pairs:
-        if key == "stack" and variant == "Text":
-            yield f"  {key} = Stack {value.hex()}"
+        if key in ("stack", "fibers") and variant == "Text":
+            yield f"  {key} = {key.capitalize()} {value.hex()}"
         else:
             yield f"  {key} = {variant} {value_text(variant, value)}"
 
@@ -172,10 +172,13 @@ def ring_lines(ring):
         f"ring {ring.serial} pid={ring.pid} tid={ring.tid} process={ring.process}"
         f" segment={ring.segment_size} state={ring.state} depth={ring.depth} head={ring.head}"
         f" drained={ring.drained} born={ring.born} ended={ring.ended} fiber={ring.fiber}"
-        f" dropped={ring.dropped} cause={ring.cause} name={quoted(ring.name)}"
+        f" switches={ring.switches} dropped={ring.dropped} cause={ring.cause} name={quoted(ring.name)}"
     )
     for frame in ring.shadow:
         yield f"  shadow tick={frame.tick} id={frame.id} flags={frame.word >> 28}"
+    for one in ring.fibers:
+        yield f"  fiber {one.fiber} depth={one.depth}"
+        yield from frame_lines(one.frames)
     for s in ring.segments:
         yield (
             f"segment lap={s.lap} first={s.first_number} base={s.base_tick} cpu={s.cpu_ns}"

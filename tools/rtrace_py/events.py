@@ -20,10 +20,10 @@ def events(trace):
     return heapq.merge(*streams, key=lambda event: (event["ts_ns"], event["thread"]))
 
 
-def symbol_of(block, number):
+def symbol_of(symbols, number):
     if number == 1:
         return OVERFLOW
-    return block.symbols.get(number, UNKNOWN)
+    return symbols.get(number, UNKNOWN)
 
 
 def _thread_events(trace, thread):
@@ -113,20 +113,20 @@ def _event(trace, thread, fiber, kind, tick, stack, fields, block=None, number=0
         if kind == "counter":
             event["value"] = fields["value"]
     elif kind == "exception":
-        _place(event, symbol_of(block, fields["function"]))
+        _place(event, symbol_of(block.symbols, fields["function"]))
         event["line"] = fields["line"]
-        event["type"] = text(symbol_of(block, fields["type"]).qualname)
+        event["type"] = text(symbol_of(block.symbols, fields["type"]).qualname)
         event["message"] = text(fields["message"])
     elif kind in IN_FUNCTION:
         frame, _depth = stack.innermost_python()
         if frame is not None:
-            _place(event, symbol_of(block, frame.word & ID_MASK))
+            _place(event, symbol_of(block.symbols, frame.word & ID_MASK))
         if kind == "line":
             event["line"] = number
         else:
             event.update(offset=2 * (number >> 8), opcode=number & 0xFF)
     elif kind not in ("switch", "unknown"):
-        _place(event, symbol_of(block, number))
+        _place(event, symbol_of(block.symbols, number))
     return event
 
 

@@ -5,14 +5,14 @@ import re
 import zlib
 from collections import namedtuple
 
-from . import segment, structured
+from . import fibers, segment, structured
 from .cursor import Cursor, FormatError, text
 from .stack import Frame
 
 Ring = namedtuple(
     "Ring",
     "serial pid tid process segment_size state depth head drained born ended fiber"
-    " dropped cause name extents segments shadow problems",
+    " switches dropped cause name extents segments shadow fibers problems",
 )
 Process = namedtuple(
     "Process",
@@ -45,13 +45,13 @@ def read_ring(data):
     c.take(16)
     serial, pid, tid, process, size = c.u64(), c.u32(), c.u32(), c.u32(), c.u32()
     state, extent_count, depth, head, drained, born, ended = (c.u64() for _ in range(7))
-    fiber, _zero, dropped, cause, _zero, length = (
+    fiber, switches, dropped, cause, _zero, length = (
         c.u32(), c.u32(), c.u64(), c.u32(), c.u32(), c.u64(),
     )  # fmt: skip
     name = c.take(256)[: min(length, 256)]
     c.seek(1024)
     extents = [(c.u64(), c.u32(), c.u32()) for _ in range(min(extent_count, 64))]
-    segments, shadow, problems = [], [], []
+    segments, shadow, waiting, problems = [], [], {}, []
     for offset, kind, count in extents:
         if kind == 1:
             for at in range(offset, min(offset + count * size, len(data)), max(size, 128)):
@@ -70,10 +70,15 @@ def read_ring(data):
                 tick, word = c.u64(), c.u32()
                 c.u32()
                 shadow.append(Frame(tick, word))
+        elif kind == 3:
+            for one in fibers.blocks(data[offset : offset + 16 * count]):
+                # One that moves into a larger block has two, which say the same.
+                waiting.setdefault(one.fiber, one)
     segments.sort(key=lambda one: one.lap)
     return Ring(
         serial, pid, tid, process, size, state, depth, head, drained, born, ended, fiber,
-        dropped, cause, name, extents, segments, shadow, problems,
+        switches, dropped, cause, name, extents, segments, shadow, sorted(waiting.values()),
+        problems,
     )  # fmt: skip
 
 

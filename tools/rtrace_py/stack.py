@@ -58,6 +58,20 @@ class Stack:
     def depth(self):
         return len(self.outer) + self.hidden + len(self.inner)
 
+    def reveal(self, outermost):
+        """Fills in hidden frames from the outermost ones that are known elsewhere."""
+        if not self.hidden:
+            return
+        room = self.depth - len(self.inner)
+        known = outermost[:room]
+        if all(mine.id == theirs.id for mine, theirs in zip(self.outer, known)):
+            self.outer = known + self.outer[len(known) :]
+            self.hidden = room - len(self.outer)
+
+    def frames(self):
+        """What is known, outermost first; a number stands for so many hidden frames."""
+        return self.outer + ([self.hidden] if self.hidden else []) + self.inner
+
     def push(self, tick, word):
         self.inner.append(Frame(tick, word))
 

@@ -3,10 +3,10 @@
 import os
 from collections import namedtuple
 
-from . import eventchunk, segment, structured
+from . import eventchunk, fibers, segment, structured
 from .clock import Clock
 from .cursor import FormatError, text
-from .session import Session, read
+from .session import STATES, Session, read
 from .tracefile import TraceFile
 
 # Records that stand together, with what is needed to replay them: the thread's
@@ -29,6 +29,10 @@ class Thread:
         self.lost_at_end = 0
         self.lost_cause = 0
         self.born_tick = 0
+        self.end_tick = None
+        self.process = 0
+        # The lanes that the records alone do not tell, if anything else does.
+        self.known = None
 
 
 class Trace:
@@ -67,10 +71,13 @@ class Trace:
                 known.update(lost_without_ring=process.lost)
                 known.update(overwritten_threads=process.overwritten_threads)
                 known.update(overwritten_events=process.overwritten_events)
+                if STATES.get(process.state) == "clean":
+                    known.update(end=b"clean", end_tick=process.end_tick)
         return found
 
     def _thread(self, serial, process):
         thread = self.threads.setdefault(serial, Thread(serial))
+        thread.process = process
         meta = self.processes.get(process, {})
         thread.pid = meta.get("pid", thread.pid)
         thread.mode = text(meta.get("mode") or self.meta.get("mode", b""))
@@ -85,6 +92,8 @@ class Trace:
             thread.born_tick = meta.get("born_tick", 0)
             thread.lost_at_end = meta.get("lost_at_end", 0)
             thread.lost_cause = meta.get("lost_cause", 0)
+            thread.end_tick = meta.get("end_tick")
+            thread.known = fibers.at_end(meta, self.file.symbols)
         for events in self.file.events:
             thread = self.threads.get(events.serial) or self._thread(events.serial, 0)
             thread.blocks.append(
@@ -110,6 +119,9 @@ class Trace:
             thread.born_tick = ring.born
             thread.lost_at_end = ring.dropped
             thread.lost_cause = ring.cause
+            if ring.state == 1:
+                thread.end_tick = ring.ended
+            thread.known = fibers.in_ring(ring, self.session.symbols)
             self.problems += [(at, f"ring-{ring.serial}: {what}") for at, what in ring.problems]
             for one in ring.segments:
                 thread.blocks.append(

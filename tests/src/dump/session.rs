@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
+use rtrace_format::fiber::{self, FiberStack};
 use rtrace_format::process::ProcessHeader;
 use rtrace_format::ring::{self, RingHeader};
 use rtrace_format::segment::{Segment, field};
@@ -51,7 +52,7 @@ fn dump_ring(out: &mut String, file: &[u8]) -> rtrace_format::Result<()> {
     writeln!(
         out,
         "ring {} pid={} tid={} process={} segment={} state={} depth={} head={} drained={} born={} \
-         ended={} fiber={} dropped={} cause={} name={}",
+         ended={} fiber={} switches={} dropped={} cause={} name={}",
         ring.serial,
         ring.pid,
         ring.tid,
@@ -64,12 +65,17 @@ fn dump_ring(out: &mut String, file: &[u8]) -> rtrace_format::Result<()> {
         ring.born_tick,
         ring.end_tick,
         ring.fiber,
+        ring.switches,
         ring.lost,
         ring.lost_cause,
         quoted(&ring.name)
     )
     .ok();
     frames(out, "shadow", &shadow_stack(&ring, file));
+    for one in fiber_stacks(&ring, file) {
+        writeln!(out, "  fiber {} depth={}", one.fiber, one.depth).ok();
+        frames(out, "frame", &one.frames);
+    }
     let mut segments = Vec::new();
     let mut problems = Vec::new();
     for offset in ring.segment_offsets() {
@@ -100,6 +106,14 @@ fn shadow_stack(ring: &RingHeader, file: &[u8]) -> Vec<Frame> {
         .chunks_exact(ring::STACK_FRAME_LEN)
         .map(|frame| Frame { tick: number(frame, 0, 8), word: number(frame, 8, 4) as u32 })
         .collect()
+}
+
+fn fiber_stacks(ring: &RingHeader, file: &[u8]) -> Vec<FiberStack> {
+    let extents = ring.extents.iter().filter(|extent| extent.kind == ring::FIBERS);
+    let bytes = extents.map(|extent| &file[extent.offset as usize..][..extent.len(0) as usize]);
+    let mut stacks: Vec<FiberStack> = bytes.flat_map(fiber::parse_extent).collect();
+    stacks.sort_by_key(|stack| stack.fiber);
+    stacks
 }
 
 fn dump_segment(out: &mut String, segment: &Segment, bytes: &[u8]) {

@@ -1,4 +1,4 @@
-//! The golden session directory: a flight ring that went round.
+//! A golden session directory: a flight ring that went round.
 
 use rtrace_format::process::{self, ProcessHeader};
 use rtrace_format::ring::{self, Extent, RingHeader};
@@ -10,7 +10,7 @@ use super::finished::{function, process_meta, session_meta};
 use super::{GoldenFile, UUID};
 
 /// The shortest segment that readers take.
-const SEGMENT_LEN: u32 = 1024;
+pub const SEGMENT_LEN: u32 = 1024;
 
 /// The files of `ring_wrapped`: laps 5 and 6 lie behind laps 7 and 8, one
 /// segment is being rewritten, and lap 8 is the one in which the writer died.
@@ -113,6 +113,11 @@ pub fn ring_wrapped() -> Vec<GoldenFile> {
     }
     ring_file.resize(stack_at as usize + 16 * ring::STACK_FRAME_LEN, 0);
 
+    session_of("ring_wrapped", symbols, ring_file)
+}
+
+/// The files of a session that died, of one process with one flight ring.
+pub fn session_of(name: &str, symbols: Vec<u8>, ring_file: Vec<u8>) -> Vec<GoldenFile> {
     let session = SessionHeader {
         uuid: UUID,
         next_serial: 2,
@@ -145,6 +150,6 @@ pub fn ring_wrapped() -> Vec<GoldenFile> {
         ("process-0", process.encode()),
         ("ring-1", ring_file),
     ]
-    .map(|(name, bytes)| (format!("ring_wrapped/{name}"), bytes))
+    .map(|(file, bytes)| (format!("{name}/{file}"), bytes))
     .into()
 }
