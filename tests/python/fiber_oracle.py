@@ -1,6 +1,6 @@
 """Runs one of `fiber_programs` under tools that are not ours; prints what they saw as JSON.
 
-The tools are Python functions given to `sys.monitoring` or `sys.setprofile`, and to
+The tools are Python functions given to `sys.monitoring`, `sys.setprofile` or `sys.settrace`, and to
 `greenlet.settrace`, which says which greenlet runs. They know nothing of stacks.
 """
 
@@ -109,6 +109,27 @@ def by_profile(log, c_calls):
     return stop
 
 
+def by_trace(log, _c_calls):
+    """Of a call that an exception leaves, `sys.settrace` tells the return, as of any other."""
+
+    def callback(frame, event, _argument):
+        if frame.f_code.co_filename == SOURCE and event in ("call", "return"):
+            log.add(event, frame.f_code.co_qualname)
+        return callback
+
+    threading.settrace(callback)
+    sys.settrace(callback)
+
+    def stop():
+        sys.settrace(None)
+        threading.settrace(None)
+
+    return stop
+
+
+TOOLS = {"monitoring": by_monitoring, "profile": by_profile, "trace": by_trace}
+
+
 def main():
     program, hook, c_calls = sys.argv[1], sys.argv[2], sys.argv[3] == "c"
     log = Log()
@@ -116,7 +137,7 @@ def main():
         fiber_programs.PROGRAMS[program]()
         return
     log.here()
-    stop = (by_monitoring if hook == "monitoring" else by_profile)(log, c_calls)
+    stop = TOOLS[hook](log, c_calls)
     fiber_programs.PROGRAMS[program]()
     stop()
     sys.stderr.write(json.dumps(log.threads))

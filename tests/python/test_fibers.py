@@ -6,7 +6,7 @@ import sys
 from collections import defaultdict
 
 import pytest
-from support import HOOKS, ROOT, Path, environment, subprocess, view
+from support import ALL_HOOKS, HOOKS, ROOT, Path, environment, subprocess, view
 
 greenlet = pytest.importorskip("greenlet", reason="greenlet is not installed")
 gevent_there = pytest.mark.skipif(
@@ -69,8 +69,11 @@ def check_readers(recorded):
         assert len(ours) == len(theirs)
 
 
-@pytest.mark.parametrize("c_calls", ["c", "python"])
-@pytest.mark.parametrize("hook", HOOKS)
+# The hook `trace` sees no C calls.
+SEEN = [(hook, calls) for hook in HOOKS for calls in ("c", "python")] + [("trace", "python")]
+
+
+@pytest.mark.parametrize("hook, c_calls", SEEN)
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_lane_is_as_an_oracle_saw_it(record, tmp_path, program, hook, c_calls):
     expected = subprocess.run(
@@ -102,7 +105,7 @@ def test_every_lane_is_as_an_oracle_saw_it(record, tmp_path, program, hook, c_ca
             continue
         if wanted and event["name"] != "<module>":
             kind = event["kind"]
-            kind = FOLDED.get(kind, kind) if hook == "profile" else kind
+            kind = kind if hook == "monitoring" else FOLDED.get(kind, kind)
             name = event["name"].split(".")[-1] if event["file"] is None else event["name"]
             lanes = ours[names[event["thread"]]]
             lanes.setdefault(str(event["fiber"]), []).append([kind, name])
@@ -138,7 +141,7 @@ GEVENT = """\
 
 @gevent_there
 @pytest.mark.parametrize("mode", ["full", "flight"])
-@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("hook", ALL_HOOKS)
 def test_gevent(record, hook, mode):
     recorded = record(GEVENT, "--hook", hook, "--mode", mode)
     assert recorded.out == b"2450\n"
@@ -450,7 +453,7 @@ THREAD_ENDS = """\
     """
 
 
-@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("hook", ALL_HOOKS)
 def test_threads_that_end_with_greenlets_that_wait(record, hook):
     recorded = record(THREAD_ENDS, "--hook", hook)
     assert recorded.out == b"200\n"
@@ -488,7 +491,7 @@ UVLOOP = """\
 
 
 @uvloop_there
-@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("hook", ALL_HOOKS)
 def test_uvloop(record, hook):
     recorded = record(UVLOOP, "--hook", hook)
     assert recorded.out == b"1225\n"
