@@ -225,22 +225,22 @@ fn runner_frames(ident: usize) -> usize {
     if ident == runner { frames } else { 0 }
 }
 
-/// How many Python frames the current thread has open.
+/// The current thread's frames, innermost first.
 ///
 /// # Safety
 /// - the GIL is held.
-pub unsafe fn depth_here() -> std::ffi::c_int {
-    let mut depth = 0;
+pub unsafe fn frames_here() -> Vec<Owned> {
+    let mut frames = Vec::new();
     // SAFETY: the GIL is held.
     let mut next = unsafe { current_frame() };
     while let Some(frame) = next {
-        depth += 1;
         // SAFETY: a live frame; a new reference or null comes back.
         let back = unsafe { ffi::PyFrame_GetBack(frame.as_ptr().cast()) };
+        frames.push(frame);
         // SAFETY: owned; null without an exception is the outermost.
         next = if back.is_null() { None } else { unsafe { Owned::take(back.cast()) } };
     }
-    depth
+    frames
 }
 
 /// The current thread's innermost frame.

@@ -1,6 +1,7 @@
 //! Start, stop, and the long records that a program writes itself.
 #![allow(unsafe_code, reason = "calls what needs the GIL, which is held here")]
 
+use std::ffi::c_int;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use rtrace_format::record::Subkind;
 use crate::options::{Mode, Options};
 use crate::recording::{self, Recording};
 use crate::session::Interpreter;
-use crate::{attach, fork, hook, join, names, session, startup, thread};
+use crate::{attach, base_frame, fork, hook, join, names, session, startup, thread};
 
 /// Begins a session. Events are recorded from [`install`] on.
 ///
@@ -93,15 +94,26 @@ pub fn install(py: Python<'_>, recording: &Arc<Recording>) -> PyResult<()> {
 /// With `wait` it returns when `trace.bin` holds all of this process. Without, where a
 /// collector works, that is the collector's to do.
 ///
+/// Where the interpreter is `exiting` the hook stays, and what still comes finds no
+/// recording: to remove it the interpreter goes through the frames of every thread, and a
+/// thread that C code ended in the middle of a call has left some that are gone.
+///
 /// # Errors
 /// Nothing is being recorded.
-pub fn stop(py: Python<'_>, exit_code: Option<i32>, wait: bool) -> PyResult<Stopped> {
+pub fn stop(
+    py: Python<'_>,
+    exit_code: Option<i32>,
+    wait: bool,
+    exiting: bool,
+) -> PyResult<Stopped> {
     let Some(recording) = recording::current() else {
         return Err(PyRuntimeError::new_err("nothing is being recorded"));
     };
     hook::notice_taken(py, recording.options.hook);
-    // A hook that cannot be removed finds no recording from here on.
-    let _ = hook::remove(py, recording.options.hook);
+    if !exiting {
+        // A hook that cannot be removed finds no recording from here on.
+        let _ = hook::remove(py, recording.options.hook);
+    }
     // SAFETY: `py` says that the GIL is held.
     unsafe { attach::name_all() };
     // SAFETY: as above.
@@ -174,7 +186,8 @@ fn write_long(subkind: u8, payload: &[u64]) {
     }
 }
 
-/// Evaluates the program's code, recorded if a recording was prepared.
+/// Evaluates the program's code, recorded if a recording was prepared; `module` says
+/// that it is what `python -m` runs.
 ///
 /// # Errors
 /// What the program raised.
@@ -182,10 +195,10 @@ pub fn run<'py>(
     py: Python<'py>,
     code: &Bound<'py, PyAny>,
     globals: &Bound<'py, PyDict>,
+    module: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: `py` says that the GIL is held.
-    let frames = unsafe { attach::depth_here() };
-    attach::hide_runner(frames as usize);
+    let frames = unsafe { attach::frames_here() }.len() as c_int;
     if let Some(recording) = recording::current()
         && let Err(error) = install(py, &recording)
     {
@@ -197,7 +210,7 @@ pub fn run<'py>(
     crate::ffi::forgive_recursion(py, frames + calls);
     let globals = globals.as_ptr();
     // SAFETY: a code object and a dict, alive in the caller's frame.
-    let result = unsafe { pyo3::ffi::PyEval_EvalCode(code.as_ptr(), globals, globals) };
+    let result = unsafe { base_frame::evaluate(code.as_ptr(), globals, module) };
     // SAFETY: a new reference, or null with an exception.
     unsafe { Bound::from_owned_ptr_or_err(py, result) }
 }

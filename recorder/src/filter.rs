@@ -37,13 +37,21 @@ impl Filter {
         if self.is_empty() {
             return true;
         }
-        let full = [module, qualname].join(&b'.');
-        let matched = |patterns: &[Vec<u8>]| {
-            let names = [module, qualname, full.as_slice(), file];
-            patterns.iter().any(|pattern| names.iter().any(|name| glob(pattern, name)))
-        };
-        (self.include.is_empty() || matched(&self.include)) && !matched(&self.exclude)
+        let included = self.include.is_empty() || matched(&self.include, module, qualname, file);
+        included && !matched(&self.exclude, module, qualname, file)
     }
+
+    /// Whether calls of a function without Python code are recorded, in functions that are:
+    /// what is included says whose calls.
+    pub fn admits_c(&self, module: &[u8], qualname: &[u8]) -> bool {
+        !matched(&self.exclude, module, qualname, b"")
+    }
+}
+
+fn matched(patterns: &[Vec<u8>], module: &[u8], qualname: &[u8], file: &[u8]) -> bool {
+    let full = [module, qualname].join(&b'.');
+    let names = [module, qualname, full.as_slice(), file];
+    patterns.iter().any(|pattern| names.iter().any(|name| glob(pattern, name)))
 }
 
 /// Whether `text` is matched by `pattern` as a whole: `*` is any run, `?` any
@@ -148,6 +156,8 @@ mod tests {
         assert!(filter.admits(b"app", b"main", b"/app.py"));
         assert!(!filter.admits(b"app", b"secret", b"/app.py"));
         assert!(!filter.admits(b"json", b"loads", b"/json.py"));
+        assert!(filter.admits_c(b"builtins", b"len"));
+        assert!(!filter.admits_c(b"app", b"secret"));
     }
 
     /// The textbook recursive definition.

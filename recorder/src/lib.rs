@@ -11,6 +11,7 @@
 //! need do not know the interpreter and are tested without one.
 
 pub mod attach;
+pub mod base_frame;
 pub mod clock;
 pub mod collector;
 pub mod control;

@@ -29,20 +29,20 @@ mod _core {
         names::code::set_home(directory);
     }
 
-    /// Begins a recording; gives what is other than asked for, in one line each.
-    #[pyfunction]
-    fn _start(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Vec<String>> {
-        let (recording, notes) = control::prepare(py, parse(options)?, &interpreter(py))?;
-        // A hook that cannot be had is the environment's fault, as a full disk is.
-        control::install(py, &recording)
-            .map_err(|error| PyOSError::new_err(error.value(py).to_string()))?;
-        Ok(notes)
-    }
-
-    /// Begins a recording of a program, as `_start`: events come from `_run` on.
+    /// Begins a session; gives what is other than asked for, in one line each. Events come
+    /// from `_install` or `_run` on.
     #[pyfunction]
     fn _prepare(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Vec<String>> {
         Ok(control::prepare(py, parse(options)?, &interpreter(py))?.1)
+    }
+
+    /// Begins to record into the session that was prepared.
+    #[pyfunction]
+    fn _install(py: Python<'_>) -> PyResult<()> {
+        let Some(recording) = recording::current() else { return Ok(()) };
+        // A hook that cannot be had is the environment's fault, as a full disk is.
+        control::install(py, &recording)
+            .map_err(|error| PyOSError::new_err(error.value(py).to_string()))
     }
 
     /// Runs a code object as the program, recorded if a recording was prepared.
@@ -51,8 +51,9 @@ mod _core {
         py: Python<'py>,
         code: &Bound<'py, PyAny>,
         globals: &Bound<'py, PyDict>,
+        module: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        control::run(py, code, globals)
+        control::run(py, code, globals, module)
     }
 
     /// Makes this process, which is just starting, one of the session in `dir`.
@@ -74,13 +75,14 @@ mod _core {
 
     /// Ends the recording; gives the path of its trace, and what keeps it from being finished.
     #[pyfunction]
-    #[pyo3(signature = (exit_code=None, wait=true))]
+    #[pyo3(signature = (exit_code=None, wait=true, exiting=false))]
     fn _stop<'py>(
         py: Python<'py>,
         exit_code: Option<i32>,
         wait: bool,
+        exiting: bool,
     ) -> PyResult<(Bound<'py, PyBytes>, Option<String>)> {
-        let stopped = control::stop(py, exit_code, wait)?;
+        let stopped = control::stop(py, exit_code, wait, exiting)?;
         Ok((PyBytes::new(py, stopped.output.as_os_str().as_encoded_bytes()), stopped.note))
     }
 

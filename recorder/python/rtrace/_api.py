@@ -73,16 +73,19 @@ def start(
         _registered = True
         atexit.register(_at_exit)
     try:
-        notes = _core._start(options)
+        notes = _core._prepare(options)
+        # What it sets in the environment is not the program's doing: before the hook is there.
+        if children:
+            _children.invite()
+        else:
+            _children.uninvite()
+        _core._install()
     except OSError as error:
+        _children.uninvite()
         say(f"not recording: {error}")
         _refused = os.path.abspath(os.fspath(output))
         return
     _refused = None
-    if children:
-        _children.invite()
-    else:
-        _children.uninvite()
     for note in notes:
         say(note)
 
@@ -92,6 +95,10 @@ def stop() -> str:
 
     Raises ``RuntimeError`` where :func:`start` was not called.
     """
+    return _end(exiting=False)
+
+
+def _end(exiting: bool) -> str:
     global _refused, _held
     if _refused is not None and not _core._is_recording():
         path, _refused = _refused, None
@@ -100,7 +107,7 @@ def stop() -> str:
     if _held and session is not None:
         _held = False
         return os.fsdecode(session[2])
-    trace, note = _core._stop()
+    trace, note = _core._stop(None, True, exiting)
     _children.uninvite()
     if note is not None:
         say(f"{os.fsdecode(trace)}: {note}")
@@ -188,4 +195,4 @@ def _at_exit() -> None:
     if session is not None and session[1] != 0:
         _children.end()
     elif session is not None:
-        stop()
+        _end(exiting=True)

@@ -49,10 +49,10 @@ def join() -> None:
     invite()
 
 
-def end() -> None:
+def end(exiting: bool = True) -> None:
     """End this process's part; what is left to do is its parent's, or the collector's."""
     if _core._session() is not None:
-        _core._stop(None, False)
+        _core._stop(None, False, exiting)
 
 
 class _Marker:

@@ -32,7 +32,7 @@ def run(kind: str, target: str, arguments: list[str], options: dict[str, Any]) -
         if names["__spec__"] is not None:
             kind = "module"
         _begin(options)
-        _core._run(program, names)
+        _core._run(program, names, kind == "module")
         _exit_code = 0
     except SystemExit as error:
         _exit_code = _status(error.code)
@@ -45,7 +45,7 @@ def run(kind: str, target: str, arguments: list[str], options: dict[str, Any]) -
 
 def _begin(options: dict[str, Any]) -> None:
     # This command was started by a program that is recorded: it has a trace of its own.
-    _children.end()
+    _children.end(exiting=False)
     _children.uninvite()
     try:
         notes = _core._prepare(options)
@@ -64,7 +64,7 @@ def _at_exit() -> None:
     if _core._is_recording():
         # A forked child ends here too; the trace is its parent's to finish and to announce.
         ours = os.getpid() == _pid
-        path, note = _core._stop(_exit_code, ours)
+        path, note = _core._stop(_exit_code, ours, True)
         if ours:
             say(f"the trace is {os.fsdecode(path)}" + (f"; {note}" if note else ""))
 
@@ -221,6 +221,22 @@ def _without_us(
     if rest is traceback or kind != "module":
         return rest
     # A module is run by runpy without us too: its entries stay.
+    if program is None:
+        return _from_the_search(first[:1], rest)
     for entry in reversed(first):
         rest = TracebackType(rest, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return rest
+
+
+def _from_the_search(
+    first: list[TracebackType], rest: TracebackType | None
+) -> TracebackType | None:
+    """As a module that cannot be compiled is shown: runpy was still looking for it."""
+    import dis
+
+    for entry in first:
+        for step in dis.get_instructions(entry.tb_frame.f_code):
+            if step.argval == "_get_module_details" and step.positions is not None:
+                line = step.positions.lineno or entry.tb_lineno
+                return TracebackType(rest, entry.tb_frame, step.offset, line)
     return rest

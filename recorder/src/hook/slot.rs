@@ -60,8 +60,8 @@ unsafe fn word(thread: *mut PyThreadState, offset: usize) -> usize {
     unsafe { *field }
 }
 
-/// Whether thread states are laid out as this module was made for.
-fn layout_is_known() -> bool {
+/// Whether thread states are laid out as this module was made for. Asked with the GIL held.
+pub fn layout_is_known() -> bool {
     // SAFETY: the GIL is held by whoever asks.
     let thread = unsafe { ffi::PyThreadState_Get() };
     // SAFETY: the struct is longer than this in every supported version.

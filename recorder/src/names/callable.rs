@@ -288,7 +288,7 @@ unsafe fn first_sight(
         if module == b"rtrace._core" {
             return Some((recording.generation, SKIP));
         }
-        let filtered = !recording.options.filter.admits(&module, &qualname, b"");
+        let filtered = !recording.options.filter.admits_c(&module, &qualname);
         let id = recording.intern(Symbol::named(SymbolKind::C, &module, &qualname));
         Some((recording.generation, if filtered { id | SKIP } else { id }))
     });
