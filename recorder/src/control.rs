@@ -215,6 +215,21 @@ pub fn run<'py>(
     unsafe { Bound::from_owned_ptr_or_err(py, result) }
 }
 
+/// Calls `function` without an event for any hook.
+///
+/// # Errors
+/// What it raises.
+pub fn quietly(function: &Bound<'_, PyAny>) -> PyResult<()> {
+    // SAFETY: a bound object means that the GIL is held.
+    let thread = unsafe { pyo3::ffi::PyThreadState_Get() };
+    // SAFETY: the current thread's state, here and below.
+    unsafe { pyo3::ffi::PyThreadState_EnterTracing(thread) };
+    let called = function.call0();
+    // SAFETY: entered above.
+    unsafe { pyo3::ffi::PyThreadState_LeaveTracing(thread) };
+    called.map(drop)
+}
+
 /// Writes what the rings hold now to `output`; recording goes on.
 ///
 /// # Errors

@@ -36,6 +36,12 @@ mod _core {
         Ok(control::prepare(py, parse(options)?, &interpreter(py))?.1)
     }
 
+    /// Calls a function of the program's for ourselves: no tool sees what it does.
+    #[pyfunction]
+    fn _quietly(function: &Bound<'_, PyAny>) -> PyResult<()> {
+        control::quietly(function)
+    }
+
     /// Begins to record into the session that was prepared.
     #[pyfunction]
     fn _install(py: Python<'_>) -> PyResult<()> {

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from support import MONITORING, environment, shape, view, within
+from support import HOOKS, MONITORING, environment, shape, view, within
 
 STRICT = ("-W", "error") if MONITORING else ()
 
@@ -471,3 +471,47 @@ def test_a_child_whose_hook_is_refused_runs_on_and_is_counted(record):
     assert (out, err, code) == (b"on\n", b"", 0)
     assert pid in by_pid(recorded)
     assert recorded.view("info")["lost_events"] == 1
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_what_we_do_around_a_fork_is_not_the_programs(record, hook):
+    source = """
+        import multiprocessing, multiprocessing.util, os, rtrace, sys
+        def bare():
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            os.waitpid(child, 0)
+        def work():
+            rtrace.mark("in the child")
+        if __name__ == "__main__":
+            bare()
+            child = multiprocessing.get_context("fork").Process(target=work)
+            child.start()
+            child.join()
+    """
+    recorded = record(source, "--hook", hook)
+    events = recorded.events()
+    inside = {e["name"] for e in within(events, "bare")}
+    assert inside == {"bare", *(name for name in inside if name.startswith(("fork", "waitpid")))}
+    named = [e["name"] for e in events if e["kind"] == "mark"]
+    assert named == ["in the child"]
+    ends = [process["end"] for process in recorded.view("info")["processes"]]
+    assert sorted(ends) == ["clean", "clean", "killed"]
+
+
+def test_a_joined_child_names_as_many_functions_as_its_parent(record):
+    source = """
+        import subprocess, sys
+        names = {}
+        exec("\\n".join(f"def a_function_with_a_long_name_{i:060}(): pass" for i in range(900)), names)
+        for name, function in names.items():
+            if name.startswith("a_function"):
+                function()
+        if len(sys.argv) == 1:
+            subprocess.run([sys.executable, __file__, "child"], check=True)
+    """
+    recorded = record(source, "--max-memory", "4MiB", "--no-c-calls")
+    names = [e["name"] for e in recorded.events() if e["kind"] == "call"]
+    assert sum(name.startswith("a_function") for name in names) == 2 * 900
+    assert "(overflow)" not in names

@@ -70,10 +70,11 @@ def _before_fork() -> None:
     if _told or _core._session() is None or not hasattr(util, "Finalize"):
         return
     _told = True
-    util.register_after_fork(_marker, _in_multiprocessing_child)  # type: ignore[union-attr]
+    # What is called here is not called by the program, and no tool of its sees it.
+    _core._quietly(lambda: util.register_after_fork(_marker, _in_multiprocessing_child))  # type: ignore[union-attr]
 
 
 def _in_multiprocessing_child(_: _Marker) -> None:
     util = sys.modules["multiprocessing.util"]
     # The lowest priority: after every finalizer of the program.
-    util.Finalize(None, end, exitpriority=-(1 << 62))
+    _core._quietly(lambda: util.Finalize(None, end, exitpriority=-(1 << 62)))
