@@ -85,7 +85,9 @@ def test_ten_thousand_threads_in_flight_mode(record, at_once):
     assert len(names) + process["overwritten_threads"] == 10_001
     kept = [f"t{i}" for i in range(10_000)][-(len(names) - 1) :]
     if at_once == 1:
-        assert set(names) == {"MainThread", *kept}
+        # A thread ends a moment after `join` returns: nearly in the order of their starts.
+        latest = {f"t{i}" for i in range(10_000)[-(len(names) + 20) :]}
+        assert set(names) <= {"MainThread", *latest}
     assert len(names) > 100 and "MainThread" in names and "t9999" in names
     each = {t["events"] for t in process["threads"] if t["name"] in kept[:50]}
     assert info["overwritten_events"] >= min(each) * process["overwritten_threads"]
