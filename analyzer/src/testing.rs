@@ -155,6 +155,18 @@ impl TraceBuilder {
         (pen.first_record, pen.base_tick) = (rows.end_record(), rows.end_tick());
     }
 
+    /// The pen's first records, fibers among them, as an event chunk without a summary.
+    pub fn events_of_fibers(&mut self, pen: &mut Pen) {
+        let mut rows = Rows { base_tick: BASE, ..Rows::default() };
+        for (word, payload) in pen.rows.drain(..) {
+            rows.rows.push(word.0);
+            rows.payload.extend(payload);
+        }
+        let header = EventHeader { serial: pen.serial, ..EventHeader::default() };
+        let payload = Encoder::new().unwrap().encode(&header, &rows, &[]).unwrap();
+        self.chunk(tag::EVENTS, &payload, pen.serial);
+    }
+
     /// The file with an index and a trailer.
     pub fn finish(mut self) -> Vec<u8> {
         let index = Index { is_final: true, entries: std::mem::take(&mut self.entries) };

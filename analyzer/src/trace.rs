@@ -21,7 +21,7 @@ pub use complete::{Inventory, loss};
 pub use describe::place;
 pub use error::OpenError;
 pub use open::OpenOptions;
-pub use replay::{Event, Piece, Visitor, Walk, replay};
+pub use replay::{Event, Piece, Visitor, Walk, replay, replay_alone};
 pub use select::Selection;
 pub use symbols::{IdMap, Symbols};
 

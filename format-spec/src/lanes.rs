@@ -4,6 +4,7 @@
 //! greenlets, each with a stack of its own that lies still while another runs.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crate::frame::{Frame, Keyframe};
 use crate::long::Long;
@@ -82,6 +83,16 @@ impl Lanes {
     /// Forgets every lane but the running one, which is this.
     pub fn restart(&mut self, fiber: u32, stack: Stack) {
         *self = Self::running(fiber, stack);
+    }
+
+    /// Learns of lanes that wait; one that is known already stays as it is.
+    pub fn wait(&mut self, lanes: impl IntoIterator<Item = Lane>) {
+        for lane in lanes {
+            if let Entry::Vacant(place) = self.index.entry(lane.fiber) {
+                place.insert(self.all.len());
+                self.all.push(lane);
+            }
+        }
     }
 
     /// Applies one record.

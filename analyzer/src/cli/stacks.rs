@@ -1,5 +1,6 @@
 //! `rtrace-view stacks`.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -76,10 +77,12 @@ fn level_json(trace: &Trace, j: &mut Json, level: &Level) {
 fn to_text(trace: &Trace, stacks: &[LaneStack], all: usize, width: usize) -> String {
     let mut out = String::new();
     let mut idle = 0;
+    let busy: HashSet<usize> =
+        stacks.iter().filter(|lane| !lane.levels.is_empty()).map(|lane| lane.thread).collect();
     for lane in stacks {
         let thread = &trace.threads[lane.thread];
         if lane.levels.is_empty() {
-            idle += 1;
+            idle += usize::from(!busy.contains(&lane.thread));
             continue;
         }
         if !out.is_empty() {

@@ -6,7 +6,7 @@ use rtrace_format::{Frame, Stack};
 
 use super::parallel;
 use crate::model::{SymbolId, Thread, TickRange};
-use crate::trace::{Event, Lane, Lanes, Selection, Trace, Visitor, replay};
+use crate::trace::{Event, Lane, Selection, Trace, Visitor, replay};
 
 /// One lane's stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,22 +84,12 @@ impl Visitor for Nothing {
 
 /// The stack of every lane of a thread: fiber 0 always, others while anything is open.
 fn lanes_at(trace: &Trace, thread: &Thread, at: u64) -> Vec<(u32, Stack)> {
-    let lanes = if thread.blocks.is_empty() {
-        Lanes::default()
-    } else {
-        replay(trace, thread, TickRange { from: at, to: at }, &mut Nothing)
-    };
+    let lanes = replay(trace, thread, TickRange { from: at, to: at }, &mut Nothing);
     let mut stacks: Vec<(u32, Stack)> =
         lanes.all().iter().map(|lane| (lane.fiber, lane.stack.clone())).collect();
     // Behind the last record nothing changes any more.
     let at_the_end = thread.last_tick().is_none_or(|last| at > last);
-    let current = match thread.final_fiber {
-        Some(fiber) if thread.blocks.is_empty() => fiber,
-        _ => lanes.current().fiber,
-    };
-    if thread.blocks.is_empty() {
-        stacks = vec![(current, Stack::default())];
-    }
+    let current = lanes.current().fiber;
     if at_the_end {
         // What waits is told by the ring, however long it has waited.
         for (fiber, known) in thread.waiting.iter().filter(|(fiber, _)| *fiber != current) {
@@ -109,10 +99,7 @@ fn lanes_at(trace: &Trace, thread: &Thread, at: u64) -> Vec<(u32, Stack)> {
     }
     if at_the_end && let Some(known) = &thread.final_stack {
         for (_, stack) in stacks.iter_mut().filter(|(fiber, _)| *fiber == current) {
-            if thread.blocks.is_empty() {
-                // No record can be read: what the shadow stack says is all there is.
-                *stack = Stack::from_keyframe(known);
-            } else if known.hidden() == 0 {
+            if known.hidden() == 0 {
                 stack.reveal(&known.frames);
             }
         }

@@ -8,7 +8,7 @@ use rtrace_format::symbol::UNKNOWN_ID;
 use rtrace_format::{Kind, Stack, Step};
 
 use super::parallel;
-use crate::model::{Gap, SymbolId, Thread, TickRange};
+use crate::model::{Gap, SymbolId, TickRange};
 use crate::trace::{Event, Lane, Selection, Trace, Visitor, replay};
 
 /// The answer.
@@ -73,11 +73,7 @@ pub fn tree_until(
     let lanes = parallel::map(&selection.threads, |&index| {
         let thread = &trace.threads[index];
         let mut grower = Grower::new(selection.range, cancelled);
-        if thread.blocks.is_empty() {
-            grower.stand_still(thread);
-        } else {
-            replay(trace, thread, selection.range, &mut grower);
-        }
+        replay(trace, thread, selection.range, &mut grower);
         grower.finish(trace.lane_end(thread).min(selection.range.to));
         let mut lanes: Vec<LaneTree> = grower.lanes.into_values().map(|lane| lane.tree).collect();
         lanes.sort_by_key(|lane| lane.fiber);
@@ -214,17 +210,6 @@ impl<'a> Grower<'a> {
             running: Growing::default(),
             cancelled,
             look: LOOK,
-        }
-    }
-
-    /// A thread without a record: it stayed for ever where it was first seen.
-    fn stand_still(&mut self, thread: &Thread) {
-        let Some(known) = &thread.final_stack else { return };
-        if thread.born_tick < self.range.to {
-            let lane = Lane { fiber: 0, stack: Stack::from_keyframe(known) };
-            let from = thread.born_tick.max(self.range.from);
-            self.begin(&lane, from);
-            self.switched(&lane, from);
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use rtrace_format::{Cause, Change, Lane, Lanes, RecordRef, Step};
+use rtrace_format::{Cause, Change, Lane, Lanes, RecordRef, Stack, Step};
 
 use super::Trace;
 use super::blocks::Decoded;
@@ -165,6 +165,9 @@ pub fn replay(
     range: TickRange,
     visitor: &mut impl Visitor,
 ) -> Lanes {
+    if thread.blocks.is_empty() {
+        return stand_still(thread, range, visitor);
+    }
     let walk = Walk::new(trace, thread, range);
     let mut lanes = Lanes::default();
     // Whether the visitor knows of the lanes: not before the range, not behind a gap.
@@ -222,20 +225,7 @@ pub fn replay(
             if !begun {
                 continue;
             }
-            let lane = lanes.current();
-            let step = match change {
-                Change::Step(step) => step,
-                Change::Switched => {
-                    visitor.switched(lane, record.tick);
-                    Step::Other
-                }
-                Change::Appeared => {
-                    visitor.begin(lane, record.tick);
-                    visitor.switched(lane, record.tick);
-                    Step::Other
-                }
-            };
-            if visitor.event(&Event { record, step, lane }).is_break() {
+            if show(&lanes, record, change, visitor).is_break() {
                 return lanes;
             }
         }
@@ -246,6 +236,69 @@ pub fn replay(
             visitor.begin(lane, last_tick.max(range.from));
         }
         visitor.switched(lanes.current(), last_tick.max(range.from));
+    }
+    lanes
+}
+
+/// Replays one block by itself: of the lanes only as much is known as it tells.
+pub fn replay_alone(block: &Decoded, visitor: &mut impl Visitor) -> ControlFlow<()> {
+    let mut lanes = block.lanes();
+    visitor.begin(lanes.current(), block.rows.base_tick);
+    visitor.switched(lanes.current(), block.rows.base_tick);
+    for record in block.rows.iter() {
+        let change = lanes.apply(&record);
+        show(&lanes, record, change, visitor)?;
+    }
+    ControlFlow::Continue(())
+}
+
+/// Lets a visitor see what a record did.
+#[inline]
+fn show(
+    lanes: &Lanes,
+    record: RecordRef<'_>,
+    change: Change,
+    visitor: &mut impl Visitor,
+) -> ControlFlow<()> {
+    let lane = lanes.current();
+    let step = match change {
+        Change::Step(step) => step,
+        Change::Switched => {
+            visitor.switched(lane, record.tick);
+            Step::Other
+        }
+        Change::Appeared => {
+            visitor.begin(lane, record.tick);
+            visitor.switched(lane, record.tick);
+            Step::Other
+        }
+    };
+    visitor.event(&Event { record, step, lane })
+}
+
+/// A thread without a record: its lanes stayed as they were from the first on.
+fn stand_still(thread: &Thread, range: TickRange, visitor: &mut impl Visitor) -> Lanes {
+    let mut lanes = Lanes::default();
+    if let Some(known) = &thread.final_stack
+        && thread.born_tick < range.to
+    {
+        lanes.restart(thread.final_fiber.unwrap_or(0), Stack::from_keyframe(known));
+        lanes.wait(
+            thread
+                .waiting
+                .iter()
+                .map(|(fiber, known)| Lane { fiber: *fiber, stack: Stack::from_keyframe(known) }),
+        );
+        // Of one whose records are lost its frames tell since when.
+        let entered = lanes.all().iter().filter_map(|lane| lane.stack.top()).map(|top| top.tick);
+        let from = entered.max().unwrap_or(0).max(thread.born_tick).max(range.from);
+        if from >= range.to {
+            return lanes;
+        }
+        for lane in lanes.all() {
+            visitor.begin(lane, from);
+        }
+        visitor.switched(lanes.current(), from);
     }
     lanes
 }

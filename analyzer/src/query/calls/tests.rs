@@ -3,9 +3,12 @@
 use std::collections::HashSet;
 
 use proptest::prelude::*;
-use rtrace_format::{Frame, Kind, Value};
+use rtrace_format::record::Subkind;
+use rtrace_format::{Frame, Kind, Stack, Value, long};
 
 use super::*;
+use crate::filter::Filter;
+use crate::query::report::report;
 use crate::query::timeline::{Flags, Grid, Raster, exact, lanes, sketch};
 use crate::testing::{BASE, Pen, TraceBuilder, open};
 
@@ -268,4 +271,59 @@ fn frames_that_were_open_through_a_gap_are_drawn_through_it() {
     let within = TickRange { from: BASE + 9_000, to: BASE + 9_001 };
     let call = at(&trace, lane, within, 0, &never);
     assert_eq!(call, None, "behind the last record nothing is known to be open");
+}
+
+/// A thread that switches has no summaries: its first picture is of its records.
+#[test]
+fn lanes_of_fibers_are_sketched_from_their_records() {
+    let mut file = TraceBuilder::new("full");
+    file.process(0, "monitoring", &[]);
+    let (main, work) = (file.python("main"), file.python("work"));
+    file.thread(0, 0, b"MainThread", &[]);
+    let mut pen = Pen::new(0, &[]);
+    let switch = |pen: &mut Pen, fiber: u32, depth: u32| {
+        let mut payload = Vec::new();
+        long::encode_switch(&mut payload, fiber, depth, &[]);
+        pen.long(Subkind::SWITCH, payload, 0, 10);
+    };
+    pen.put(Kind::Call, main, 10);
+    switch(&mut pen, 1, 0);
+    pen.put(Kind::Call, work, 80).put(Kind::Return, work, 400);
+    switch(&mut pen, 0, 1);
+    pen.put(Kind::Return, main, 90);
+    file.events_of_fibers(&mut pen);
+    let (trace, _dir) = open(&file.finish());
+    let grid = Grid { first: 0, npc: 100, cols: 7 };
+    let of = lanes(&trace);
+    assert_eq!(of.iter().map(|of| of.fiber).collect::<Vec<_>>(), [0, 1]);
+    for of in of {
+        let exact = exact(&trace, of, grid, 0, 4, &never).unwrap();
+        let rough = sketch(&trace, of, grid, 0, 4, &never).unwrap();
+        assert!(rough.approximate && !rough.calls.is_empty());
+        assert_eq!((rough.rows, rough.calls, rough.busy), (exact.rows, exact.calls, exact.busy));
+    }
+}
+
+/// A thread that was in one call from the first on, and recorded nothing.
+#[test]
+fn a_thread_without_a_record_stands_still() {
+    let mut file = TraceBuilder::new("full");
+    file.process(
+        0,
+        "monitoring",
+        &[("end", Value::text("clean")), ("end_tick", Value::U64(BASE + 600))],
+    );
+    let wait = file.python("wait");
+    let open_since = Stack::from_frames(vec![Frame::new(wait, 0, BASE)]);
+    let known = open_since.keyframe(8, 8).encode_stack();
+    file.thread(0, 0, b"worker", &[("stack", Value::text(&known))]);
+    let (trace, _dir) = open(&file.finish());
+    let lane = lanes(&trace)[0];
+    let grid = Grid { first: 0, npc: 100, cols: 6 };
+    let cells = exact(&trace, lane, grid, 0, 4, &never).unwrap();
+    assert_eq!(cells.calls.iter().map(|call| call.symbol).collect::<Vec<_>>(), [wait]);
+    assert!(cells.rows[0].iter().all(|cell| cell.call == 0));
+    let functions = report(&trace, &trace.select(&Filter::default())).functions;
+    let told: Vec<_> = functions.iter().map(|f| (f.symbol, f.calls, f.self_ticks)).collect();
+    assert_eq!(told, [(wait, 0, 600)]);
 }

@@ -6,11 +6,14 @@ use rtrace_format::record::Subkind;
 use rtrace_format::{Frame, Kind, Step};
 
 use super::{Flags, Grid, Lane, LaneOf, Raster, edges};
-use crate::model::{Gap, Thread, TickRange};
-use crate::trace::{Event, Trace, Visitor, replay};
+use crate::model::{Block, Gap, Thread, TickRange};
+use crate::trace::{Event, Trace, Visitor, replay, replay_alone};
 
 /// How many events pass between two looks at whether the answer is still wanted.
 const LOOK: u32 = 8_192;
+
+/// So many events of a lane without summaries are read for its first picture, about.
+const SAMPLED: u64 = 1_000_000;
 
 /// The cells of `rows` rows from `depth` on, from every record of the grid's range; `None` if
 /// `cancelled` said so before the end.
@@ -27,17 +30,7 @@ pub fn exact(
     let Some(thread) = of.thread(trace).filter(|_| range.from < range.to) else {
         return Some(raster.finish(false, |tick| trace.clock.ns(tick)));
     };
-    let mut cells = Cells {
-        raster,
-        fiber: of.fiber,
-        limit: depth.saturating_add(rows).max(1),
-        open: Vec::new(),
-        broken: None,
-        since: range.from,
-        cancelled,
-        look: LOOK,
-        stopped: false,
-    };
+    let mut cells = Cells::new(raster, of.fiber, depth.saturating_add(rows).max(1), cancelled);
     replay(trace, thread, behind_gap(thread, range), &mut cells);
     if cells.stopped || cancelled() {
         return None;
@@ -45,6 +38,39 @@ pub fn exact(
     let end = trace.lane_end(thread);
     cells.close(end, range.to);
     Some(cells.raster.finish(false, |tick| trace.clock.ns(tick)))
+}
+
+/// The cells of a lane of a thread that switches from some of its blocks, evenly spread, as
+/// many as hold about [`SAMPLED`] events: such blocks have no summary. What a fiber that
+/// waits has open is known from where a block tells of it.
+pub(super) fn sampled(
+    trace: &Trace,
+    of: LaneOf,
+    blocks: &[Block],
+    raster: Raster,
+    limit: u32,
+    cancelled: &dyn Fn() -> bool,
+) -> Option<Lane> {
+    let range = TickRange { from: raster.start(), to: raster.end() };
+    let mut cells = Cells::new(raster, of.fiber, limit, cancelled);
+    let events: u64 = blocks.iter().map(|block| block.events).sum();
+    let step = usize::try_from(events.div_ceil(SAMPLED)).unwrap_or(usize::MAX).max(1);
+    let mut last = None;
+    for block in blocks.iter().step_by(step) {
+        if let Some(last) = last
+            && (step > 1 || !block.gaps.is_empty())
+        {
+            cells.broken.get_or_insert(last);
+        }
+        last = Some(block.end_tick);
+        let Ok(decoded) = trace.decode(block) else { continue };
+        if replay_alone(&decoded, &mut cells).is_break() || cancelled() {
+            return None;
+        }
+    }
+    let end = of.thread(trace).map_or(0, |thread| trace.lane_end(thread));
+    cells.close(end, range.to);
+    Some(cells.raster.finish(true, |tick| trace.clock.ns(tick)))
 }
 
 /// The range, longer if it ends where records are missing: the frames that were open all through
@@ -73,7 +99,21 @@ struct Cells<'a> {
     stopped: bool,
 }
 
-impl Cells<'_> {
+impl<'a> Cells<'a> {
+    fn new(raster: Raster, fiber: u32, limit: u32, cancelled: &'a dyn Fn() -> bool) -> Self {
+        Self {
+            since: raster.start(),
+            raster,
+            fiber,
+            limit,
+            open: Vec::new(),
+            broken: None,
+            cancelled,
+            look: LOOK,
+            stopped: false,
+        }
+    }
+
     fn emit(&mut self, depth: u32, frame: Frame, end: u64, flags: Flags) {
         let start = if frame.is_known() { frame.tick } else { self.since };
         let began_before = frame.began_before() || !frame.has_start();

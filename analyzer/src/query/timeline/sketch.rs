@@ -2,6 +2,7 @@
 
 use rtrace_format::summary::SLICES;
 
+use super::exact::sampled;
 use super::{Grid, Lane, LaneOf, Raster, edges};
 use crate::trace::Trace;
 
@@ -18,7 +19,8 @@ struct Stretch {
 }
 
 /// The cells of `rows` rows from `depth` on as far as summaries tell them: no call is exact, none
-/// is counted, and blocks without a summary stay empty. `None` if `cancelled` said so.
+/// is counted, and blocks without a summary stay empty. Where fibers take turns there are no
+/// summaries, and some of the blocks are read. `None` if `cancelled` said so.
 pub fn sketch(
     trace: &Trace,
     of: LaneOf,
@@ -31,8 +33,13 @@ pub fn sketch(
     let (start, end) = (raster.start(), raster.end());
     let blocks = of.thread(trace).map_or(&[][..], |thread| &thread.blocks);
     let first = blocks.partition_point(|block| block.end_tick < start);
+    let behind = first + blocks[first..].partition_point(|block| block.base_tick < end);
+    if blocks[first..behind].iter().any(|block| !block.one_lane) {
+        let limit = depth.saturating_add(rows).max(1);
+        return sampled(trace, of, &blocks[first..behind], raster, limit, cancelled);
+    }
     let mut stretches: Vec<Option<Stretch>> = Vec::new();
-    for block in blocks[first..].iter().take_while(|block| block.base_tick < end) {
+    for block in &blocks[first..behind] {
         if cancelled() {
             return None;
         }
