@@ -6,7 +6,7 @@ import sys
 from collections import defaultdict
 
 import pytest
-from support import ALL_HOOKS, HOOKS, ROOT, Path, environment, subprocess, view
+from support import ALL_HOOKS, HOOKS, ROOT, Path, environment, run_view, subprocess, view
 
 greenlet = pytest.importorskip("greenlet", reason="greenlet is not installed")
 gevent_there = pytest.mark.skipif(
@@ -216,8 +216,6 @@ def test_stacks_that_wait_are_known_at_death(record, mode, calls, where):
 
 
 def view_pack(recorded, packed):
-    from support import run_view
-
     run_view("pack", recorded.trace, "-o", packed, check=0)
 
 
@@ -499,4 +497,22 @@ def test_uvloop(record, hook):
     assert check_balance(events) == {}
     first = [e for e in events if e["name"] == "leaf" and e["kind"] in ("call", "c_call")]
     assert len(first) >= 50 and {event["fiber"] for event in events} == {0}
+    check_readers(recorded)
+
+
+TOO_DEEP = """\
+    import sys, greenlet
+    main = greenlet.getcurrent()
+    def down(n):
+        return down(n - 1) if n else main.switch()
+    sys.setrecursionlimit(100_000)
+    one = greenlet.greenlet(down)
+    one.switch(60_000)
+    """
+
+
+def test_a_stack_that_the_budget_leaves_no_room_for_is_said_once(record):
+    recorded = record(TOO_DEEP, "--mode", "flight", "--max-memory", "2MiB", "--no-c-calls")
+    lost = [event for event in recorded.events() if event["kind"] == "lost"]
+    assert [(e["fiber"], e["count"], e["cause"]) for e in lost] == [(1, 0, "depth")]
     check_readers(recorded)

@@ -52,6 +52,8 @@ pub struct Cold {
     pub(super) hidden: Vec<u32>,
     max_depth: usize,
     pub(super) stack_refused: bool,
+    /// Whether the records say that a stack could not grow.
+    refusal_told: bool,
     /// Whether the ring says that the hook was taken from the thread.
     hook_taken: bool,
     /// Events that had no ring to go to.
@@ -87,6 +89,7 @@ impl Cold {
             hidden: Vec::new(),
             max_depth: usize::MAX,
             stack_refused: false,
+            refusal_told: false,
             hook_taken: false,
             waited: 0,
             refused: None,
@@ -175,6 +178,7 @@ impl Writer {
         self.cold.recording = None;
         self.cold.hidden.clear();
         self.cold.stack_refused = false;
+        self.cold.refusal_told = false;
         self.cold.hook_taken = false;
         self.cold.waited = 0;
         self.cold.refused = None;
@@ -221,7 +225,8 @@ impl Writer {
         if self.depth >= self.cold.max_depth {
             return self.hide(id);
         }
-        if self.depth < self.stack_room() || self.grow_stack() {
+        let kept = self.depth < self.stack_room() || self.grow_stack();
+        if kept {
             // SAFETY: there is room for this frame, checked or just made.
             let (start, word) = unsafe { self.frame(self.depth) };
             start.store(tick, Ordering::Relaxed);
@@ -231,6 +236,9 @@ impl Writer {
         unsafe { self.set_depth(self.depth + 1) };
         // SAFETY: `room` left the cursor at a free word of the active segment.
         unsafe { self.append(kind, id, delta.into(), tick) };
+        if !kept {
+            self.tell_refusal();
+        }
     }
 
     #[cold]
@@ -477,6 +485,15 @@ impl Writer {
 
     pub(super) fn stack_room(&self) -> usize {
         self.lane_place().1
+    }
+
+    /// Says, once, that from here on frames may be known by their records alone.
+    pub(super) fn tell_refusal(&mut self) {
+        if self.cold.stack_refused && !std::mem::replace(&mut self.cold.refusal_told, true) {
+            let mut payload = Vec::new();
+            long::encode_lost(&mut payload, 0, Cause::Depth);
+            self.long_at(self.last_tick, Subkind::LOST, UNNUMBERED, &payload);
+        }
     }
 
     /// Goes on in the place that the running lane's stack has now.

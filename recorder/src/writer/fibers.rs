@@ -160,6 +160,7 @@ impl Writer {
         long::encode_switch(&mut payload, fiber, shown, &inner);
         self.put_long(Subkind::SWITCH, 0, &payload, delta, tick);
         self.show_fiber();
+        self.tell_refusal();
         self.rearm();
     }
 
