@@ -112,7 +112,6 @@ fn give_ring(writer: &mut Writer, recording: &Arc<Recording>, frames: &[Frame]) 
         }
         Err(why) => {
             writer.refuse(why);
-            recording.process.count_lost(1);
             false
         }
     }
@@ -175,6 +174,8 @@ fn attach(writer: &mut Writer, entering: bool) -> bool {
         let given = give_ring(writer, &recording, &frames);
         if given {
             name_writer(writer, thread::current_ident());
+        } else {
+            recording.process.count_lost(1);
         }
         given
     }));

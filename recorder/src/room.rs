@@ -12,7 +12,7 @@
 //!
 //! In full mode the collector removes rings, once they are in the trace.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ use rtrace_session::{create, dirs};
 use crate::recording::lock;
 use crate::shared::{ProcessPage, SessionPage};
 
-/// How long after a search that found nothing the next one may be made.
+/// How long after a search that found too little the next one may be made.
 const SEARCH_PAUSE: Duration = Duration::from_millis(200);
 
 /// Rings that one search takes note of beyond what is needed, for those who ask next.
@@ -57,7 +57,7 @@ pub struct Room {
 #[derive(Debug, Default)]
 struct Remnants {
     known: VecDeque<Remnant>,
-    /// When a search last found nothing.
+    /// When a search last found too little.
     searched: Option<Instant>,
 }
 
@@ -124,22 +124,25 @@ impl Room {
         let mut sum = 0;
         let mut count = enough(&remnants.known, needed, &mut sum);
         if count.is_none() && remnants.searched.is_none_or(|at| at.elapsed() >= SEARCH_PAUSE) {
-            let found = self.search(needed - sum);
-            remnants.searched = found.is_empty().then(Instant::now);
+            let found = self.search(needed - sum, &remnants.known);
             remnants.known.extend(found);
             count = enough(&remnants.known, needed, &mut sum);
+            remnants.searched = count.is_none().then(Instant::now);
         }
         count.map(|count| remnants.known.drain(..count).collect()).unwrap_or_default()
     }
 
-    /// Rings of ended threads of other processes, oldest first, until they have `needed`
-    /// bytes and a few more; if those do not suffice, also rings of dead processes.
-    fn search(&self, needed: u64) -> Vec<Remnant> {
+    /// Rings of ended threads of other processes that are not `known`, oldest first, until
+    /// they have `needed` bytes and a few more; if those do not suffice, also rings of dead
+    /// processes.
+    fn search(&self, needed: u64, known: &VecDeque<Remnant>) -> Vec<Remnant> {
         let Ok(entries) = std::fs::read_dir(&self.dir) else { return Vec::new() };
         let serial_of = |entry: std::fs::DirEntry| {
             dirs::numbered(entry.file_name().as_encoded_bytes(), b"ring-")
         };
         let mut serials: Vec<u64> = entries.flatten().filter_map(serial_of).collect();
+        let known: HashSet<u64> = known.iter().map(|remnant| remnant.serial).collect();
+        serials.retain(|serial| !known.contains(serial));
         serials.sort_unstable();
         let mut processes = Over::new(&self.dir);
         let (mut found, mut of_the_dead) = (Vec::new(), Vec::new());
@@ -192,4 +195,46 @@ fn enough(known: &VecDeque<Remnant>, needed: u64, sum: &mut u64) -> Option<usize
         *sum += remnant.bytes;
     }
     (*sum >= needed).then_some(known.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use rtrace_format::Kind;
+    use rtrace_format::ring::field;
+
+    use super::*;
+    use crate::writer::tests::{fixture, writer};
+
+    #[test]
+    fn rings_that_do_not_suffice_stay() {
+        let fixture = fixture(32 << 10, 1 << 20, None);
+        let recording = &fixture.recording;
+        let mut writer = writer(&fixture, &[]);
+        writer.enter(Kind::Call, 5);
+        writer.end();
+        // Two ended rings of another process, of which nothing else is known.
+        let own = create::ring_path(&recording.dir, 0);
+        let mut bytes = std::fs::read(&own).unwrap();
+        let each = bytes.len() as u64;
+        for serial in [7u64, 8] {
+            bytes[field::SERIAL..field::SERIAL + 8].copy_from_slice(&serial.to_le_bytes());
+            bytes[field::PROCESS..field::PROCESS + 4].copy_from_slice(&77u32.to_le_bytes());
+            std::fs::write(create::ring_path(&recording.dir, serial), &bytes).unwrap();
+        }
+        lock(&recording.room.remnants).known.clear();
+        let room = &recording.room;
+        // All that is free is taken by somebody.
+        while room.page.reserve(4096, 0) {}
+        for _ in 0..4 {
+            assert!(!room.take(3 * each, 0));
+            let mut remnants = lock(&room.remnants);
+            assert_eq!(remnants.known.len(), 2);
+            assert!(remnants.searched.is_some());
+            remnants.searched = None;
+        }
+        assert!(create::ring_path(&recording.dir, 7).exists());
+        assert!(room.take(2 * each, 0));
+        assert!(!create::ring_path(&recording.dir, 8).exists());
+        assert!(own.exists());
+    }
 }

@@ -15,7 +15,7 @@
 pub mod cold;
 pub mod fibers;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -153,6 +153,9 @@ impl Writer {
     pub fn enter_c(&mut self, id: u32) {
         if self.depth != 0 {
             self.enter(Kind::CCall, id);
+        } else if self.cold.ring.is_none() {
+            // A thread that shall have a ring, or whose events are counted.
+            self.enter_cold(Kind::CCall, id, self.ticks.now());
         }
     }
 

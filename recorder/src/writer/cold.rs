@@ -14,6 +14,7 @@ use crate::clock::{Ticks, thread_cpu_ns};
 use crate::recording::Recording;
 use crate::ring::segment::{Opening, Place};
 use crate::ring::{Refused, Ring};
+use crate::thread;
 use crate::writer::fibers::{Ask, Fibers};
 use crate::writer::{Writer, frame_flags};
 
@@ -182,16 +183,6 @@ impl Writer {
         self.cold.hook_taken = false;
         self.cold.waited = 0;
         self.cold.refused = None;
-    }
-
-    /// Seals the active segment where it stands and goes on in a new one, so that
-    /// a reader may take over everything written until now.
-    pub fn cut(&mut self) {
-        if self.cold.ring.is_some() && self.records_here() > 0 {
-            let tick = self.ticks.now().max(self.last_tick);
-            self.seal();
-            self.begin_segment(tick);
-        }
     }
 
     /// The open frames, outermost first.
@@ -457,6 +448,10 @@ impl Writer {
     }
 
     fn look_for_name(&mut self) {
+        // The name that can be had is the current thread's, and others may write here too.
+        if thread::current_tid() != self.cold.tid {
+            return;
+        }
         if let Some(name) = (self.cold.helpers.name)() {
             self.set_name(&name);
         } else if self.words_here() > NAMING || self.cold.first_record > 0 {

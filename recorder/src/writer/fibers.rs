@@ -167,13 +167,13 @@ impl Writer {
     /// Opens frames that readers are told of by other means than records.
     pub(super) fn push_frames(&mut self, frames: &[Frame]) {
         for &frame in frames {
-            if self.depth >= self.stack_room() && !self.grow_stack() {
-                break;
+            // Past what the stack can hold only the depth is kept.
+            if self.depth < self.stack_room() || self.grow_stack() {
+                // SAFETY: there is room for this frame, checked or just made.
+                let (start, word) = unsafe { self.frame(self.depth) };
+                start.store(frame.tick, Ordering::Relaxed);
+                word.store(frame.word.into(), Ordering::Relaxed);
             }
-            // SAFETY: there is room for this frame, checked above.
-            let (start, word) = unsafe { self.frame(self.depth) };
-            start.store(frame.tick, Ordering::Relaxed);
-            word.store(frame.word.into(), Ordering::Relaxed);
             self.depth += 1;
         }
         // SAFETY: only called with a ring, and every lane's depth has a place.

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
 use rtrace_format::record::Subkind;
@@ -20,12 +21,12 @@ use crate::session::{self, Interpreter};
 const HELPERS: Helpers =
     Helpers { attach: |_, _| false, name: || Some(b"named".to_vec()), fibers: |_, _| true };
 
-struct Fixture {
+pub(crate) struct Fixture {
     _dir: tempfile::TempDir,
-    recording: Arc<Recording>,
+    pub(crate) recording: Arc<Recording>,
 }
 
-fn fixture(ring_size: u64, max_memory: u64, max_depth: Option<u32>) -> Fixture {
+pub(crate) fn fixture(ring_size: u64, max_memory: u64, max_depth: Option<u32>) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let options = Options {
         output: dir.path().join("trace.bin"),
@@ -47,7 +48,7 @@ fn fixture(ring_size: u64, max_memory: u64, max_depth: Option<u32>) -> Fixture {
     Fixture { _dir: dir, recording: Arc::new(begun.recording) }
 }
 
-fn writer(fixture: &Fixture, frames: &[Frame]) -> Writer {
+pub(crate) fn writer(fixture: &Fixture, frames: &[Frame]) -> Writer {
     let tid = crate::thread::current_tid();
     let mut writer = Writer::detached(Cold::new(HELPERS, tid), Ticks::of(&fixture.recording.clock));
     let ring = fixture.recording.new_ring(tid).unwrap();
@@ -103,7 +104,6 @@ enum Op {
     Leave(Kind, usize),
     Line(u32),
     Mark(usize),
-    Cut,
     /// A pause of this many times 2^30 ticks.
     Pause(u64),
 }
@@ -157,7 +157,6 @@ impl Model {
                 writer.long(Subkind::MARK, 0, &payload);
                 self.push(Kind::Long, Subkind::MARK.into());
             }
-            Op::Cut => writer.cut(),
             Op::Pause(quarters) => clock::tests::pass(quarters << 30),
         }
     }
@@ -192,7 +191,6 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (prop::sample::select(EXITS), 0usize..40).prop_map(|(kind, n)| Op::Leave(kind, n)),
         2 => (0u32..1 << 28).prop_map(Op::Line),
         1 => (0usize..1500).prop_map(Op::Mark),
-        1 => Just(Op::Cut),
         1 => (1u64..40).prop_map(Op::Pause),
     ]
 }
@@ -353,9 +351,57 @@ fn a_writer_without_a_ring_drops_and_does_not_fail() {
     writer.leave(Kind::Return, 5);
     writer.point(Kind::Line, 5);
     writer.long(Subkind::MARK, 0, &[0]);
-    writer.cut();
     writer.end();
     assert_eq!(writer.depth(), 0);
+}
+
+#[test]
+fn each_event_of_a_thread_without_a_ring_is_told() {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let attach = |_: &mut Writer, _| {
+        ASKED.fetch_add(1, Ordering::Relaxed);
+        false
+    };
+    let mut writer =
+        Writer::detached(Cold::new(Helpers { attach, ..HELPERS }, 1), Ticks::default());
+    writer.enter(Kind::Call, 5);
+    writer.enter_c(6);
+    writer.leave(Kind::CReturn, 6);
+    writer.leave(Kind::Return, 5);
+    assert_eq!(ASKED.load(Ordering::Relaxed), 4);
+}
+
+#[test]
+fn frames_open_before_that_do_not_fit_are_counted() {
+    // As for frames that are entered one by one: the stack cannot grow here.
+    let fixture = fixture(32 << 10, 64 << 10, None);
+    let before: Vec<Frame> = (0..3000).map(|tick| Frame::new(7, 0, tick)).collect();
+    let mut writer = writer(&fixture, &before);
+    let deep = read(&fixture);
+    assert_eq!((deep.header.depth, deep.stack.len()), (3000, 256));
+    assert_eq!(deep.segments[0].keyframe.depth, 3000);
+    for _ in 0..3000 {
+        writer.leave(Kind::Return, 7);
+    }
+    assert_eq!(writer.depth(), 0);
+    let back = read(&fixture);
+    assert_eq!(back.header.depth, 0);
+    assert_eq!(records(&back).last().unwrap(), &(2999, Kind::Return, 7));
+    writer.switch(1, Some(&before));
+    assert_eq!(writer.depth(), 3000);
+}
+
+#[test]
+fn a_thread_gets_no_name_of_another_that_writes_for_it() {
+    let fixture = fixture(32 << 10, 64 << 20, None);
+    let mut writer = Writer::detached(Cold::new(HELPERS, 1), Ticks::of(&fixture.recording.clock));
+    let ring = fixture.recording.new_ring(1).unwrap();
+    writer.attach(Arc::clone(&fixture.recording), ring, &[]);
+    writer.hook_taken();
+    assert_eq!(read(&fixture).header.name, b"");
+    writer.set_tid(crate::thread::current_tid());
+    writer.enter(Kind::Call, 5);
+    assert_eq!(read(&fixture).header.name, b"named");
 }
 
 /// Every lane as a reader finds it: by the records the running one, by the file the rest.
