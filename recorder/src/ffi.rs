@@ -7,6 +7,7 @@
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 
@@ -75,6 +76,34 @@ unsafe extern "C" {
     pub fn _PyType_Lookup(kind: *mut PyTypeObject, name: *mut PyObject) -> *mut PyObject;
 }
 
+/// Whether memory ran out in one of our calls; touched with the GIL held.
+static RAN_OUT: AtomicBool = AtomicBool::new(false);
+
+/// Clears the error of a call of ours, and notes whether memory ran out.
+///
+/// # Safety
+/// - the GIL is held.
+unsafe fn clear_error() {
+    // SAFETY: the GIL is held; an error is set where one is compared.
+    unsafe {
+        if !ffi::PyErr_Occurred().is_null()
+            && ffi::PyErr_ExceptionMatches(ffi::PyExc_MemoryError) != 0
+        {
+            RAN_OUT.store(true, Ordering::Relaxed);
+        }
+        ffi::PyErr_Clear();
+    }
+}
+
+/// What `look` found; none where memory ran out on the way, so that it may be wrong.
+/// The caller holds the GIL.
+pub fn unless_memory_ran_out<T>(look: impl FnOnce() -> T) -> Option<T> {
+    let before = RAN_OUT.swap(false, Ordering::Relaxed);
+    let found = look();
+    let ran_out = RAN_OUT.swap(before, Ordering::Relaxed);
+    (!ran_out).then_some(found)
+}
+
 /// A reference that is given up on drop.
 pub struct Owned(*mut PyObject);
 
@@ -86,7 +115,7 @@ impl Owned {
     pub unsafe fn take(object: *mut PyObject) -> Option<Owned> {
         if object.is_null() {
             // SAFETY: the GIL is held.
-            unsafe { ffi::PyErr_Clear() };
+            unsafe { clear_error() };
             return None;
         }
         Some(Owned(object))
@@ -158,7 +187,7 @@ pub unsafe fn text(object: *mut PyObject) -> Option<Vec<u8>> {
     }
     // A lone surrogate: encoded by the same three-byte rule as any other character.
     // SAFETY: the GIL is held.
-    unsafe { ffi::PyErr_Clear() };
+    unsafe { clear_error() };
     let (codec, errors) = (c"utf-8".as_ptr(), c"surrogatepass".as_ptr());
     // SAFETY: a str; a new reference or null comes back.
     let encoded = unsafe { Owned::take(ffi::PyUnicode_AsEncodedString(object, codec, errors)) }?;
@@ -206,8 +235,17 @@ pub unsafe fn dict_get(dict: *mut PyObject, key: &CStr) -> *mut PyObject {
     if dict.is_null() || unsafe { ffi::PyDict_Check(dict) } == 0 {
         return ptr::null_mut();
     }
+    // Not `PyDict_GetItemString`: it tells `sys.unraisablehook` where memory runs out.
+    // SAFETY: a C string of ASCII; a new reference or null comes back.
+    let key = unsafe { Owned::take(ffi::PyUnicode_FromString(key.as_ptr())) };
+    let Some(key) = key else { return ptr::null_mut() };
     // SAFETY: a dict; the lookup compares a str with str keys.
-    unsafe { ffi::PyDict_GetItemString(dict, key.as_ptr()) }
+    let value = unsafe { ffi::PyDict_GetItemWithError(dict, key.as_ptr()) };
+    if value.is_null() {
+        // SAFETY: the GIL is held.
+        unsafe { clear_error() };
+    }
+    value
 }
 
 /// An `int` as a number; none where it is something else or does not fit.

@@ -15,6 +15,9 @@ use crate::ffi::{c_text, dict_get, text};
 
 /// Bit of an id as cached: nothing of it is recorded.
 pub const SKIP: u32 = 1 << 28;
+/// The id of code that cannot be named this time, but may be the next.
+pub const UNKNOWN: u32 = SKIP | rtrace_format::record::ID_MASK;
+
 /// Bit of an id as cached: a generator, coroutine or async generator.
 pub const GENERATOR: u32 = 1 << 29;
 

@@ -3,11 +3,13 @@
 import importlib.util
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from support import ALL_HOOKS
 
 CORES = ["ctrace", "sysmon"] if sys.version_info >= (3, 12) else ["ctrace"]
+BYSTANDER = str(Path(__file__).with_name("bystander.py"))
 APP = """\
 def f(x):
     if x > 2:
@@ -52,13 +54,29 @@ def test_profilers_count_the_same(record, hook, module):
         print([(k[2], v[0], v[1]) for k, v in sorted(stats.stats.items()) if k[2] == "fib"])
         """
     if module == "profile" and hook == "profile":
-        pytest.skip("it is told of the return of the call that installed it: see the README")
+        pytest.skip("it takes the place of the profile function, and is told of that call's return")
     native = record.native(source)
-    # The same holds under the hook `monitoring` while calls of C functions are recorded.
+    # See the test below.
     flags = ["--no-c-calls"] if module == "profile" and hook == "monitoring" else []
     recorded = record(source, "--hook", hook, *flags)
     assert recorded.out == native.stdout and b"177" in native.stdout
     assert recorded.view("verify")["ok"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 has no sys.monitoring")
+def test_the_python_profiler_fails_beside_any_tool_that_watches_c_calls(record):
+    source = """\
+        import profile
+        def fib(n):
+            return n if n < 2 else fib(n - 1) + fib(n - 2)
+        profile.Profile().runcall(fib, 10)
+        """
+    beside = record.native((BYSTANDER, "monitoring", str(record.script(source))))
+    assert beside.returncode == 1 and b"Bad return" in beside.stderr
+    recorded = record(source, "--hook", "monitoring", status=1)
+    assert b"Bad return" in recorded.err
+    unwatched = record.native((BYSTANDER, "monitoring", "--no-c-calls", str(record.script(source))))
+    assert unwatched.returncode == 0
 
 
 @pytest.mark.parametrize("hook", ALL_HOOKS)
@@ -73,11 +91,12 @@ def test_pdb(record, hook):
     commands = b"n\nn\np y\nc\n"
     native = record.native(source, given=commands)
     recorded = record(source, "--hook", hook, given=commands)
-    # From 3.13 on pdb stops by instruction events, which CPython may drop where two
-    # tools ask for the same place: it may stop one line later.
-    if sys.version_info < (3, 13):
+    # On 3.13 pdb stops one line later beside any tool that watches calls, or profile function.
+    beside = record.native((BYSTANDER, hook, str(record.script(source))), given=commands)
+    assert recorded.out == beside.stdout
+    if sys.version_info[:2] != (3, 13):
         assert recorded.out == native.stdout
-    assert recorded.out.splitlines()[-1] == native.stdout.splitlines()[-1]
+    assert recorded.out.splitlines()[-1].endswith(b"2")
     assert recorded.view("verify")["ok"]
 
 

@@ -24,7 +24,7 @@ use rtrace_format::{Kind, Word};
 
 use super::raised;
 use crate::attach;
-use crate::names::{SKIP, callable, code};
+use crate::names::{SKIP, UNKNOWN, callable, code};
 use crate::options::Options;
 use crate::recording::lock;
 use crate::writer::Writer;
@@ -73,10 +73,13 @@ fn none() -> *mut PyObject {
     unsafe { ffi::Py_None() }
 }
 
-/// Tells the interpreter to leave this location alone.
+/// Tells the interpreter to leave a location of the code `id` alone, if that is sure.
 #[cold]
 #[inline(never)]
-fn disable() -> *mut PyObject {
+fn disable(id: u32) -> *mut PyObject {
+    if id == UNKNOWN {
+        return none();
+    }
     let object = DISABLE.load(Ordering::Relaxed);
     if object.is_null() {
         return none();
@@ -116,8 +119,8 @@ callbacks! {
     on_return: |args| on_frame(args, disable, |writer, id| writer.leave(Kind::Return, id));
     on_yield: |args| on_frame(args, disable, |writer, id| writer.leave(Kind::Yield, id));
     // Throws and unwinds have no location: disabling one would remove the callback.
-    on_throw: |args| on_frame(args, none, |writer, id| writer.enter(Kind::Throw, id));
-    on_unwind: |args| on_frame(args, none, |writer, id| writer.leave(Kind::Unwind, id));
+    on_throw: |args| on_frame(args, |_| none(), |writer, id| writer.enter(Kind::Throw, id));
+    on_unwind: |args| on_frame(args, |_| none(), |writer, id| writer.leave(Kind::Unwind, id));
     on_call: |args| on_callable(args, |writer, id| writer.enter_c(id));
     on_c_return: |args| on_callable(args, |writer, id| writer.leave(Kind::CReturn, id));
     on_c_raise: |args| on_callable(args, |writer, id| writer.leave(Kind::CException, id));
@@ -135,13 +138,13 @@ callbacks! {
 #[inline(always)]
 unsafe fn on_frame(
     args: *const *mut PyObject,
-    skipped: fn() -> *mut PyObject,
+    skipped: fn(u32) -> *mut PyObject,
     write: impl FnOnce(&mut Writer, u32),
 ) -> *mut PyObject {
     // SAFETY: every event's first argument is the code object.
     let id = unsafe { code::id(argument(args, 0)) };
     if id & SKIP != 0 {
-        return skipped();
+        return skipped(id);
     }
     // SAFETY: the current thread's own writer, with the GIL held.
     write(unsafe { &mut *attach::writer() }, id & ID_MASK);
@@ -178,17 +181,18 @@ unsafe fn on_callable(
 unsafe fn on_place(
     args: *const *mut PyObject,
     kind: Kind,
-    id: impl FnOnce(*mut PyObject, u32) -> u32,
+    about: impl FnOnce(*mut PyObject, u32) -> u32,
 ) -> *mut PyObject {
     // SAFETY: the caller's promise.
     let code = unsafe { argument(args, 0) };
     // SAFETY: alive for the call.
-    if unsafe { code::id(code) } & SKIP != 0 {
-        return disable();
+    let id = unsafe { code::id(code) };
+    if id & SKIP != 0 {
+        return disable(id);
     }
     // SAFETY: the second argument of these events is an int.
     let number = unsafe { ffi::PyLong_AsLong(argument(args, 1)) };
-    let id = id(code, u32::try_from(number).unwrap_or(0));
+    let id = about(code, u32::try_from(number).unwrap_or(0));
     // SAFETY: the current thread's own writer, with the GIL held.
     unsafe { (*attach::writer()).point(kind, id) };
     none()

@@ -6,8 +6,10 @@ use std::ffi::c_int;
 use pyo3::ffi::PyObject;
 use rtrace_format::long;
 use rtrace_format::record::{ID_MASK, Subkind};
+use rtrace_format::{Symbol, SymbolKind};
 
 use crate::attach;
+use crate::ffi::unless_memory_ran_out;
 use crate::names::exception;
 use crate::recording;
 
@@ -25,10 +27,18 @@ pub unsafe fn write(id: u32, line: c_int, raised: *mut PyObject) {
             return;
         }
         let Some(recording) = recording::current() else { return };
-        // SAFETY: the caller's promise.
-        let kind = unsafe { exception::type_symbol(&recording, raised) };
-        // SAFETY: as above.
-        let message = unsafe { exception::message(raised) };
+        let told = unless_memory_ran_out(|| {
+            // SAFETY: the caller's promise.
+            let name = unsafe { exception::type_name(raised) };
+            // SAFETY: as above.
+            (name, unsafe { exception::message(raised) })
+        });
+        let Some(((module, qualname), message)) = told else {
+            recording.process.count_lost(1);
+            return;
+        };
+        let symbol = Symbol::named(SymbolKind::ExceptionType, &module, &qualname);
+        let kind = recording.intern(symbol);
         let mut payload = Vec::with_capacity(34);
         let line = u32::try_from(line).unwrap_or(0);
         long::encode_exception(&mut payload, id & ID_MASK, line, kind, &message);

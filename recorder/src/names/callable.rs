@@ -21,7 +21,7 @@ use rtrace_format::{Symbol, SymbolKind};
 
 use crate::ffi::{
     CFunction, Method, MethodDescriptor, MethodWrapper, c_text, dict_get, is_exactly, text,
-    type_dict,
+    type_dict, unless_memory_ran_out,
 };
 use crate::names::{SKIP, type_name};
 use crate::recording::{self, GENERATION};
@@ -284,7 +284,11 @@ unsafe fn first_sight(
     let named = std::panic::catch_unwind(|| {
         let recording = recording::current()?;
         // SAFETY: the caller's promise.
-        let (module, qualname) = unsafe { name(callable, kind) };
+        let Some((module, qualname)) = unless_memory_ran_out(|| unsafe { name(callable, kind) })
+        else {
+            recording.process.count_lost(1);
+            return None;
+        };
         if module == b"rtrace._core" {
             return Some((recording.generation, SKIP));
         }
@@ -296,10 +300,14 @@ unsafe fn first_sight(
     let mut slot = Slot { key: subject.key, generation, id, ..Slot::EMPTY };
     if !subject.owner.is_null() {
         // SAFETY: a live heap type.
+        let Some(module) = unless_memory_ran_out(|| unsafe { module_of(subject.owner) }) else {
+            return id;
+        };
+        slot.module = module;
+        // SAFETY: as above.
         unsafe {
             slot.version = (*subject.owner).tp_version_tag;
             slot.qualname = qualname(subject.owner);
-            slot.module = module_of(subject.owner);
         }
         // Anything else may have a destructor, which is not ours to call, nor to put off.
         // SAFETY: null or alive.

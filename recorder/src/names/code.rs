@@ -16,8 +16,10 @@ use pyo3::ffi::{self, PyObject};
 use rtrace_format::symbol::FILTERED;
 use rtrace_format::{Symbol, SymbolKind};
 
-use crate::ffi::{attribute, dict_get, is_exactly, number, request_code_extra, text};
-use crate::names::{GENERATOR, SKIP};
+use crate::ffi::{
+    attribute, dict_get, is_exactly, number, request_code_extra, text, unless_memory_ran_out,
+};
+use crate::names::{GENERATOR, SKIP, UNKNOWN};
 use crate::recording::{self, GENERATION};
 
 /// Bit of the generation of a cached id: what it is the id of is to be noticed each time.
@@ -47,7 +49,8 @@ pub unsafe fn prepare() -> bool {
     SLOT.load(Ordering::Relaxed) >= 0
 }
 
-/// The id of a code object in the running recording, with [`SKIP`] and [`GENERATOR`].
+/// The id of a code object in the running recording, with [`SKIP`] and [`GENERATOR`];
+/// [`UNKNOWN`] where it cannot be told this time.
 ///
 /// Anything that is not a code object (Cython passes others) is skipped.
 ///
@@ -114,11 +117,15 @@ unsafe fn first_sight(code: *mut PyObject, globals: *mut PyObject) -> u32 {
         unsafe { crate::attach::thread_ends() };
         return extra as u64 as u32;
     }
-    let named = std::panic::catch_unwind(|| {
+    let named = unless_memory_ran_out(|| {
         // SAFETY: the caller's promise.
-        unsafe { name(code, globals) }
+        std::panic::catch_unwind(|| unsafe { name(code, globals) }).ok().flatten()
     });
-    let Some((generation, id)) = named.ok().flatten() else { return SKIP };
+    if named.is_none() {
+        // Half a name would be this code's for ever: the event is dropped instead.
+        recording::current().inspect(|recording| recording.process.count_lost(1));
+    }
+    let Some((generation, id)) = named.flatten() else { return UNKNOWN };
     if generation & NOTICED != 0 {
         // SAFETY: the GIL is held.
         unsafe { crate::attach::thread_ends() };

@@ -1,4 +1,4 @@
-//! Exceptions: the type's symbol and a bounded message.
+//! Exceptions: the type's name and a bounded message.
 #![allow(unsafe_code, reason = "reads the interpreter's objects")]
 #![allow(
     clippy::multiple_unsafe_ops_per_block,
@@ -7,20 +7,17 @@
 
 use pyo3::ffi::{self, PyObject};
 use rtrace_format::long::{MESSAGE_MAX, cut_text};
-use rtrace_format::{Symbol, SymbolKind};
 
 use crate::ffi::{Owned, is_exactly, text};
-use crate::names::type_name;
-use crate::recording::Recording;
+use crate::names;
 
-/// The symbol of an exception's type.
+/// Module and qualified name of an exception's type.
 ///
 /// # Safety
 /// - the GIL is held; `exception` is alive.
-pub unsafe fn type_symbol(recording: &Recording, exception: *mut PyObject) -> u32 {
+pub unsafe fn type_name(exception: *mut PyObject) -> (Vec<u8>, Vec<u8>) {
     // SAFETY: the caller's promise.
-    let (module, qualname) = unsafe { type_name(ffi::Py_TYPE(exception)) };
-    recording.intern(Symbol::named(SymbolKind::ExceptionType, &module, &qualname))
+    unsafe { names::type_name(ffi::Py_TYPE(exception)) }
 }
 
 /// The first argument of an exception if it is exactly a `str`, cut to what a record holds.

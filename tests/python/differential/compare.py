@@ -114,6 +114,8 @@ def build_oracle(folder):
 def write(programs, folder):
     """The program that runs all of them, one after the other."""
     shutil.copy(HERE / "prelude.py", folder)
+    # Before either hook is there: what is imported is twenty times what is compared.
+    (folder / "sitecustomize.py").write_text("import prelude\n", encoding="utf-8")
     for program in programs:
         (folder / f"p_{program.seed}.py").write_text(program.source, encoding="utf-8")
     path = folder / "batch.py"
@@ -130,7 +132,7 @@ def run(command, folder):
     done = subprocess.run(
         command,
         cwd=folder,
-        env=environment(folder, PYTHONWARNINGS="ignore"),
+        env=environment(folder, PYTHONWARNINGS="ignore", PYTHONPATH=str(folder)),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=900,
