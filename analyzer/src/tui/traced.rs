@@ -50,8 +50,8 @@ impl Traced {
     /// The source of a trace that was opened with `options`, to show `range` first.
     pub fn new(trace: Trace, options: OpenOptions, range: (Option<i64>, Option<i64>)) -> Traced {
         let lanes = timeline::lanes(&trace);
-        let cwd = trace.processes.first().map(|process| process.cwd.as_slice()).unwrap_or_default();
-        let label = |(_, symbol)| label(symbol, Path::new(OsStr::from_bytes(cwd)));
+        let cwd = cwd_of(&trace);
+        let label = |(_, symbol)| label(symbol, cwd);
         let labels = Arc::new(trace.symbols.iter().map(label).collect());
         Traced { trace, options, other: None, range, lanes, labels }
     }
@@ -256,10 +256,22 @@ fn last_events(thread: &Thread) -> Option<u64> {
     Some(block.end_tick - back as u64)
 }
 
+/// Where the first process of a trace was started.
+fn cwd_of(trace: &Trace) -> &Path {
+    let cwd = trace.processes.first().map(|process| process.cwd.as_slice()).unwrap_or_default();
+    Path::new(OsStr::from_bytes(cwd))
+}
+
+/// A file as it is shown: from `cwd` on where it lies below that.
+fn shown<'f>(file: &'f [u8], cwd: &Path) -> &'f [u8] {
+    let below = file.strip_prefix(cwd.as_os_str().as_bytes());
+    below.and_then(|below| below.strip_prefix(b"/")).unwrap_or(file)
+}
+
 /// A symbol's label; files that are not absolute lie below `cwd`.
 fn label(symbol: &rtrace_format::Symbol, cwd: &Path) -> Label {
     let c = symbol.kind == SymbolKind::C;
-    let file = escape::text(&symbol.file);
+    let file = escape::text(shown(&symbol.file, cwd));
     let place =
         if c || file.is_empty() { String::new() } else { format!("{file}:{}", symbol.first_line) };
     Label {

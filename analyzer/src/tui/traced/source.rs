@@ -12,7 +12,7 @@ use crate::query::lines::lines;
 use crate::tui::source::{MadeRow, SourceAsk, SourceLine, SourcePage};
 use crate::tui::worker::Ticket;
 
-use super::Traced;
+use super::{Traced, cwd_of, shown};
 
 /// Longer files are no source of a person's.
 const LONGEST: u64 = 8 << 20;
@@ -65,7 +65,7 @@ impl Traced {
         }
         Some(SourcePage {
             ask: ask.clone(),
-            file: escape::text(&symbol.file).into_owned(),
+            file: escape::text(shown(&symbol.file, cwd_of(&self.trace))).into_owned(),
             lines: all,
             banner,
             recorded: found.recorded,
