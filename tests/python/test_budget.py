@@ -59,17 +59,18 @@ def measured(record, source, limit, *flags):
 
 
 CHURN = """
-    import threading, time
+    import os, pathlib, threading, time
     def leaf(i): pass
     def work(i):
         for _ in range(5):
             leaf(i)
-    def churn(count, at_once):
+    def churn(count, at_once, after=None):
         for begin in range(0, count, at_once):
             some = range(begin, begin + at_once)
             threads = [threading.Thread(target=work, args=(i,), name=f"t{i}") for i in some]
             for thread in threads: thread.start()
             for thread in threads: thread.join()
+            if after: after(begin, threads)
 """
 
 
@@ -100,8 +101,19 @@ def test_ten_thousand_threads_in_flight_mode(record, at_once):
 @pytest.mark.parametrize("at_once", [1, 50])
 def test_ten_thousand_threads_in_full_mode(record, at_once):
     """The collector gives the room back, and nothing is missing."""
-    source = CHURN + f"    churn(10000, {at_once})\n"
-    recording, _ = measured(record, source, 256 * MIB, "--mode", "full")
+    source = CHURN + f"""
+    [session] = pathlib.Path(os.environ["RTRACE_RING_DIR"]).rglob("session")
+    def pause(begin, threads):
+        # They do not all fit, and the collector may not get its turn for seconds.
+        limit = time.monotonic() + 60
+        while begin % 500 == 0 and len(os.listdir(session.parent)) > 1000:
+            assert time.monotonic() < limit, "the collector gave nothing back"
+            time.sleep(0.05)
+    churn(10000, {at_once}, pause)
+    """
+    # The main thread's ring has room for all that it does meanwhile.
+    flags = ["--mode", "full", "--ring-size", "16MiB"]
+    recording, _ = measured(record, source, 256 * MIB, *flags)
     info = recording.view("info")
     assert (info["lost_events"], info["overwritten_events"]) == (0, 0)
     names = {t["name"] for t in info["processes"][0]["threads"]}
@@ -113,7 +125,6 @@ def test_ten_thousand_threads_in_full_mode(record, at_once):
 def test_the_collector_gives_room_back(record):
     """A small budget serves any number of threads that the collector keeps up with."""
     source = CHURN + """
-    import os, pathlib
     rings = pathlib.Path(os.environ["RTRACE_RING_DIR"])
     for _ in range(60):
         churn(20, 20)
