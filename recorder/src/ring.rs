@@ -134,7 +134,7 @@ impl Ring {
         ring.ok_or_else(|| {
             // A thread whose ring cannot be mapped must not look like one without events.
             match create::remove_ring(&options.dir, header.serial) {
-                Ok(()) => refused(),
+                Ok(_) => refused(),
                 Err(_) => Refused::NoSpace,
             }
         })

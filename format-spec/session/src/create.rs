@@ -201,18 +201,18 @@ pub fn open_rw(path: &Path) -> Result<File> {
         .map_err(|e| Error::io(path, "open", e))
 }
 
-/// Removes the ring of a thread that is over, to make room for another.
+/// Removes the ring of a thread that is over, to make room for another. False where it
+/// was not there: whoever removed it has given its room back.
 ///
 /// # Errors
 ///
-/// The system refuses; a ring that is not there is none.
-pub fn remove_ring(dir: &Path, serial: u64) -> Result<()> {
+/// The system refuses.
+pub fn remove_ring(dir: &Path, serial: u64) -> Result<bool> {
     let path = ring_path(dir, serial);
     match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io(&path, "remove", error))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io(&path, "remove", error)),
     }
 }
 

@@ -40,7 +40,8 @@ impl GiveBack {
         let (total, then) = (get(field::GIVEN_BACK), get(field::GIVEN_BACK_THEN));
         let mut give = GiveBack { dir: dir.to_owned(), path, control, total };
         match get(field::REMOVING).checked_sub(1) {
-            Some(serial) => give.finish(serial, then)?,
+            // Where it is gone, the one that died had most likely removed it.
+            Some(serial) => remove_ring(&give.dir, serial).and_then(|_| give.count(then))?,
             None => give.put(field::GIVEN_BACK_THEN, total)?,
         }
         Ok(give)
@@ -58,11 +59,19 @@ impl GiveBack {
         let then = self.total.saturating_add(meta.len());
         self.put(field::GIVEN_BACK_THEN, then)?;
         self.put(field::REMOVING, serial.saturating_add(1))?;
-        self.finish(serial, then)
+        self.take(serial, then)
     }
 
-    fn finish(&mut self, serial: u64, then: u64) -> Result<()> {
-        remove_ring(&self.dir, serial)?;
+    /// Removes an announced ring, unless a recorder was faster and has released its bytes.
+    fn take(&mut self, serial: u64, then: u64) -> Result<()> {
+        if remove_ring(&self.dir, serial)? {
+            return self.count(then);
+        }
+        self.put(field::GIVEN_BACK_THEN, self.total)?;
+        self.put(field::REMOVING, 0)
+    }
+
+    fn count(&mut self, then: u64) -> Result<()> {
         self.put(field::GIVEN_BACK, then)?;
         self.put(field::REMOVING, 0)?;
         self.total = then;
@@ -115,7 +124,7 @@ mod tests {
         // After the file was removed.
         give.put(field::GIVEN_BACK_THEN, 3 * len).unwrap();
         give.put(field::REMOVING, 3).unwrap();
-        remove_ring(&world.dir, 2).unwrap();
+        assert!(remove_ring(&world.dir, 2).unwrap());
         assert_eq!(given_back(&world), 2 * len);
         drop(GiveBack::open(&world.dir).unwrap());
         assert_eq!(given_back(&world), 3 * len);
@@ -123,11 +132,28 @@ mod tests {
         let give = GiveBack::open(&world.dir).unwrap();
         give.put(field::GIVEN_BACK_THEN, 4 * len).unwrap();
         give.put(field::REMOVING, 4).unwrap();
-        remove_ring(&world.dir, 3).unwrap();
+        assert!(remove_ring(&world.dir, 3).unwrap());
         give.put(field::GIVEN_BACK, 4 * len).unwrap();
         drop(GiveBack::open(&world.dir).unwrap());
         assert_eq!(given_back(&world), 4 * len);
         drop(GiveBack::open(&world.dir).unwrap());
         assert_eq!(given_back(&world), 4 * len);
+    }
+    #[test]
+    fn a_ring_that_a_recorder_removes_first_does_not_count() {
+        let world = World::new("flight");
+        world.ring(0, 0, 2);
+        world.ring(1, 0, 2);
+        let len = std::fs::metadata(ring_path(&world.dir, 0)).unwrap().len();
+        let mut give = GiveBack::open(&world.dir).unwrap();
+        give.put(field::GIVEN_BACK_THEN, len).unwrap();
+        give.put(field::REMOVING, 1).unwrap();
+        assert!(remove_ring(&world.dir, 0).unwrap());
+        give.take(0, len).unwrap();
+        assert_eq!(given_back(&world), 0);
+        // The next one counts as ever, and so does whoever goes on.
+        give.remove(1).unwrap();
+        assert_eq!(given_back(&world), len);
+        assert_eq!(GiveBack::open(&world.dir).unwrap().total, len);
     }
 }
