@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rtrace_format::ring;
-use rtrace_session::live::{Over, Ring};
+use rtrace_session::live::{Over, Ring, Stage};
 use rtrace_session::{create, dirs};
 
 use crate::recording::lock;
@@ -150,11 +150,15 @@ impl Room {
         for serial in serials {
             let Ok(ring) = Ring::open(&create::ring_path(&self.dir, serial)) else { continue };
             let header = ring.header();
-            let (list, counts) = match header.state {
-                _ if header.process == self.number => continue,
-                ring::ENDED => (&mut found, true),
-                _ if processes.is_over(header.process) => (&mut of_the_dead, false),
-                _ => continue,
+            if header.process == self.number {
+                continue;
+            }
+            let (list, counts) = match processes.stage(header.process) {
+                // What is packed would be counted as overwritten, too; its room comes soon.
+                Stage::Packs => continue,
+                _ if header.state == ring::ENDED => (&mut found, true),
+                Stage::Over => (&mut of_the_dead, false),
+                Stage::Runs => continue,
             };
             let (bytes, events) = (ring.file_len(), ring.events().unwrap_or(0));
             let remnant = Remnant { serial, bytes, events };

@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use rtrace_format::session::{self, SessionHeader};
 use rtrace_format::{Clock, Meta};
 
-pub use over::Over;
+pub use over::{Over, Stage};
 pub use process::{End, Process};
 pub(crate) use process::{judge as judge_process, read as read_process};
 pub use ring::{Copied, Ring, Slot, Taken};
