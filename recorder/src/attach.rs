@@ -141,9 +141,18 @@ pub unsafe fn thread_ends() {
 /// # Safety
 /// - the GIL is held.
 pub unsafe fn name_all() {
-    for entry in thread::entries().iter_mut() {
-        let ident = entry.ident();
-        name_writer(entry.writer(), ident);
+    // Names are looked for without the list's lock: objects are made on the way, and a
+    // garbage collection may run the program's code.
+    let threads: Vec<_> =
+        thread::entries().iter().map(|entry| (entry.ident(), entry.tid())).collect();
+    for (ident, tid) in threads {
+        // SAFETY: the caller's promise.
+        let Some(name) = (unsafe { thread_name(ident) }) else { continue };
+        let mut entries = thread::entries();
+        let entry = entries.iter_mut().find(|entry| (entry.ident(), entry.tid()) == (ident, tid));
+        if let Some(entry) = entry {
+            entry.writer().set_name(&name);
+        }
     }
 }
 
@@ -151,9 +160,7 @@ pub unsafe fn name_all() {
 fn attach(writer: &mut Writer, entering: bool) -> bool {
     let attached = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let Some(recording) = recording::current() else {
-            if fork::take_unwanted() {
-                fork::silence();
-            }
+            fork::silence();
             return false;
         };
         // SAFETY: events come with the GIL held.

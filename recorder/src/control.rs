@@ -30,11 +30,12 @@ pub fn prepare(
     if recording::current().is_some() {
         return Err(PyRuntimeError::new_err("a recording is running in this process"));
     }
+    fork::silence();
     // A hook that cannot be had is the environment's fault, as a full disk is.
     hook::check_free(py, options.hook)
         .map_err(|error| PyOSError::new_err(error.value(py).to_string()))?;
     // SAFETY: the GIL is held by whoever has a `PyResult` to give.
-    if !unsafe { names::code::prepare() } {
+    if !unsafe { names::prepare() } {
         return Err(PyRuntimeError::new_err("the interpreter has no place left for our ids"));
     }
     let made = session::begin(options, interpreter);
@@ -59,7 +60,7 @@ pub fn join(
         return Err(PyRuntimeError::new_err("a recording is running in this process"));
     }
     // SAFETY: `py` says that the GIL is held.
-    if !unsafe { names::code::prepare() } {
+    if !unsafe { names::prepare() } {
         return Err(PyRuntimeError::new_err("the interpreter has no place left for our ids"));
     }
     let joined = join::join(dir, argv, interpreter);

@@ -9,7 +9,9 @@ use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi::{self, PyObject, PyTypeObject};
+use pyo3::{Bound, PyAny, PyResult, Python};
 
 /// A C function object as CPython lays it out.
 #[repr(C)]
@@ -277,9 +279,22 @@ pub unsafe fn request_code_extra() -> ffi::Py_ssize_t {
 }
 
 /// The text of a `str` as WTF-8; none for anything else.
-pub fn text_of(object: &pyo3::Bound<'_, pyo3::PyAny>) -> Option<Vec<u8>> {
+pub fn text_of(object: &Bound<'_, PyAny>) -> Option<Vec<u8>> {
     // SAFETY: a bound object is alive and means that the GIL is held.
     unsafe { text(object.as_ptr()) }
+}
+
+/// What `sys` holds under a name. It is not imported for it: that would be a call of the
+/// program's `builtins.__import__`.
+///
+/// # Errors
+/// `sys` has no such name.
+pub fn sys_object<'py>(py: Python<'py>, name: &CStr) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: `py` says that the GIL is held; borrowed.
+    let found = unsafe { ffi::PySys_GetObject(name.as_ptr()) };
+    // SAFETY: null or alive.
+    let found = unsafe { Bound::from_borrowed_ptr_or_opt(py, found) };
+    found.ok_or_else(|| PyRuntimeError::new_err(format!("sys has no {name:?}")))
 }
 
 /// Where the remaining recursion depth lies in a `PyThreadState`; the limit follows it.
@@ -296,7 +311,7 @@ const RECURSION_REMAINING: usize = 52;
 
 /// Gives the current thread `frames` more levels, as if the frames that are open
 /// did not count. The limit itself, which a program may ask for, stays.
-pub fn forgive_recursion(_py: pyo3::Python<'_>, frames: std::ffi::c_int) {
+pub fn forgive_recursion(_py: Python<'_>, frames: std::ffi::c_int) {
     // SAFETY: the GIL is held.
     let limit = unsafe { ffi::Py_GetRecursionLimit() };
     // SAFETY: as above.

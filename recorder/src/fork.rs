@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, Once};
 
+use pyo3::ffi;
 use rtrace_format::process::{FORKING, ProcessHeader};
 use rtrace_format::{Frame, Value};
 use rtrace_session::{create, host};
@@ -58,9 +59,15 @@ pub fn watch() {
     });
 }
 
-/// Whether the hook is still installed in a child that is not to be recorded; true once.
-pub fn take_unwanted() -> bool {
-    UNWANTED.swap(false, Ordering::Relaxed)
+/// Whether the current thread has the GIL. `PyGILState_Check` says yes to everybody once
+/// there was a second interpreter.
+fn has_gil() -> bool {
+    // SAFETY: may be asked by any thread.
+    let running = unsafe { ffi::compat::PyThreadState_GetUnchecked() };
+    // Before 3.12 that is the state of whoever has the GIL, and not of the thread that asks.
+    // SAFETY: may be asked by any thread.
+    let own = cfg!(Py_3_12) || running == unsafe { ffi::PyGILState_GetThisThreadState() };
+    !running.is_null() && own
 }
 
 unsafe extern "C" fn before() {
@@ -70,8 +77,7 @@ unsafe extern "C" fn before() {
         let child = recording.as_ref().and_then(|recording| prepare_child(recording));
         let mut entries = thread::entries();
         let _symbols = recording.as_ref().map(hold_symbols);
-        // SAFETY: may be asked by any thread.
-        let has_gil = unsafe { pyo3::ffi::PyGILState_Check() } != 0;
+        let has_gil = has_gil();
         let frames = thread::open_frames(&mut entries);
         let prepared = Prepared { current, entries, _symbols, has_gil, frames, recording, child };
         PREPARED.with_borrow_mut(|place| *place = Some(prepared));
@@ -144,8 +150,13 @@ unsafe extern "C" fn in_child() {
     drop(done);
 }
 
-/// Removes the hook from a child that is not to be recorded, at its first event.
+/// Removes the hook from a child that is not to be recorded, once. Called where an event
+/// finds no recording, and before there is one of the child's own.
+#[cold]
 pub fn silence() {
+    if !UNWANTED.swap(false, Ordering::Relaxed) {
+        return;
+    }
     pyo3::Python::attach(|py| {
         for hook in HookKind::ALL {
             // A hook that stays costs time and records nothing.

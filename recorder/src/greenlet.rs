@@ -400,9 +400,14 @@ unsafe fn is_in_step(api: &Api) -> bool {
 unsafe fn watch(api: &Api, writer: &mut Writer, entering: bool) -> bool {
     // SAFETY: owned, since it was removed.
     if let Some(again) = unsafe { Owned::take(REMOVED.replace(ptr::null_mut())) } {
+        // One of an earlier recording stays away.
         // SAFETY: alive.
-        unsafe { api.set_tracer(again.as_ptr()) };
-        return true;
+        let state = unsafe { state_of(again.as_ptr()) };
+        if state.is_some_and(|state| state.generation == GENERATION.load(Ordering::Relaxed)) {
+            // SAFETY: alive.
+            unsafe { api.set_tracer(again.as_ptr()) };
+            return true;
+        }
     }
     // SAFETY: the caller's promise.
     if unsafe { is_told(api) } {
@@ -507,6 +512,9 @@ unsafe extern "C" fn on_switch(
         // SAFETY: the address of a static.
         return unsafe { ffi::Py_NewRef(ffi::Py_None()) };
     }
+    // A switch that it makes itself may come here too, and let go of it.
+    // SAFETY: alive.
+    let _held = unsafe { Owned::take(ffi::Py_NewRef(previous)) };
     // SAFETY: our own arguments, handed on.
     let result = unsafe { ffi::PyObject_Vectorcall(previous, args, count, names) };
     if result.is_null() {
@@ -514,7 +522,7 @@ unsafe extern "C" fn on_switch(
         // SAFETY: this is only ever called as the vectorcall of our type.
         let state = unsafe { &mut *(*callable.cast::<Tracer>()).state };
         let removed = std::mem::replace(&mut state.previous, ptr::null_mut());
-        // SAFETY: owned.
+        // SAFETY: null or owned.
         unsafe { ffi::Py_XDECREF(removed) };
         // SAFETY: alive.
         let waiting = REMOVED.replace(unsafe { ffi::Py_NewRef(callable) });

@@ -21,6 +21,18 @@ pub const UNKNOWN: u32 = SKIP | rtrace_format::record::ID_MASK;
 /// Bit of an id as cached: a generator, coroutine or async generator.
 pub const GENERATOR: u32 = 1 << 29;
 
+/// Makes ready to name what will be seen. False where the interpreter has no slot left for
+/// the ids of code objects.
+///
+/// # Safety
+/// - the GIL is held.
+pub unsafe fn prepare() -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { callable::prepare() };
+    // SAFETY: as above.
+    unsafe { code::prepare() }
+}
+
 /// Module and qualified name of a type.
 ///
 /// # Safety

@@ -23,6 +23,12 @@ mod _core {
     #[allow(non_upper_case_globals, reason = "the name that Python packages use")]
     const __version__: &str = env!("CARGO_PKG_VERSION");
 
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        hook::new_threads::set_module(module);
+        Ok(())
+    }
+
     /// Says where the package's Python files are.
     #[pyfunction]
     fn _set_home(directory: Vec<u8>) {

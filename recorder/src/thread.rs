@@ -61,6 +61,11 @@ impl Entry {
     pub fn ident(&self) -> usize {
         self.ident
     }
+
+    /// The thread's number in the system.
+    pub fn tid(&self) -> u32 {
+        self.tid
+    }
 }
 
 static ENTRIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());

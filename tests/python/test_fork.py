@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from support import MONITORING, shape, within
+from support import HOOKS, MONITORING, shape, view, within
 
 STRICT = ("-W", "error") if MONITORING else ()
 
@@ -127,3 +127,37 @@ def test_fork_in_a_thread(record):
     events = [event for event in recorded.events() if event["name"] == "child_work"]
     assert [event["kind"] for event in events] == ["call", "return"]
     assert events[0]["pid"] != recorded.pid
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("again", [False, True])
+def test_a_child_that_is_not_recorded_loses_the_hook(record, hook, again):
+    source = f"""\
+        import os, sys, rtrace
+        def work():
+            return 1
+        def hooks():
+            monitoring = getattr(sys, "monitoring", None)
+            tools = [monitoring.get_tool(id) for id in range(6)] if monitoring else []
+            return [tool for tool in tools if tool], sys.getprofile(), sys.gettrace()
+        rtrace.start("a.bin", children=False, hook={hook!r})
+        work()
+        hooks()
+        pid = os.fork()
+        if pid == 0:
+            if {again}:
+                rtrace.start("b.bin", hook={hook!r})
+                work()
+                rtrace.stop()
+            else:
+                work()
+            os._exit(0 if hooks() == ([], None, None) else 7)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        work()
+        rtrace.stop()
+        """
+    assert record.python(source).stderr == b""
+    for name in ["a.bin", "b.bin"] if again else ["a.bin"]:
+        events = view("events", record.folder / name)
+        assert ("call", "work") in shape(events)
+        assert not [event for event in events if event["kind"] == "lost"]

@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from support import ALL_HOOKS, MONITORING, run_view, shape, view, within
+from support import ALL_HOOKS, HOOKS, MONITORING, run_view, shape, view, within
 
 # What a program may set in a thread, by the hook that uses the same place.
 SETTERS = {"profile": "setprofile", "trace": "settrace"}
@@ -585,3 +585,48 @@ def test_a_function_set_in_all_threads(record, hook):
         """
     assert record.python(source).stdout == b"2\n"
     assert {e["cause"] for e in lost(view("events", record.folder / "a.bin"))} == {"hook"}
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_nothing_is_imported_by_the_programs_own_import(record, hook):
+    source = """\
+        import builtins
+        real, seen = builtins.__import__, []
+        def mine(name, *more, **others):
+            seen.append(name)
+            return real(name, *more, **others)
+        builtins.__import__ = mine
+        import threading
+        thread = threading.Thread(target=len, args=("a",))
+        thread.start()
+        thread.join()
+        builtins.__import__ = real
+        print([name for name in seen if name.startswith("rtrace")])
+        """
+    assert record(source, "--hook", hook).out == b"[]\n"
+
+
+@needs_monitoring
+def test_calls_in_code_that_is_not_recorded_become_free(record):
+    source = """\
+        import rtrace
+        try:
+            from _opcode_metadata import opmap
+        except ImportError:
+            import dis
+            opmap = {name: op for op, name in enumerate(dis.opname)}
+        CALLS = {op for name, op in opmap.items() if name.startswith("INSTRUMENTED_CALL")}
+        def calls(function):
+            code = function.__code__._co_code_adaptive
+            return len([op for op in code[::2] if op in CALLS])
+        def hidden():
+            return len("a")
+        def seen():
+            return len("a")
+        rtrace.start("a.bin", exclude=["hidden"], c_calls=True)
+        hidden(); seen()
+        hidden(); seen()
+        print(calls(hidden), calls(seen))
+        rtrace.stop()
+        """
+    assert record.python(source).stdout == b"0 1\n"

@@ -311,3 +311,22 @@ def test_symbols_carry_the_last_line_and_the_file_as_it_was(record):
     about = program.stat()
     assert {s.source_size for s in found.values()} == {about.st_size}
     assert {s.source_mtime for s in found.values()} == {about.st_mtime_ns}
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_class_may_have_the_name_of_any_type(record, hook):
+    source = """\
+        class Base:
+            __slots__ = ("a", "b", "c")
+            def __call__(self):
+                return 1
+        Named = type("method-wrapper", (Base,), {"__slots__": ()})
+        named = Named()
+        named.a, named.b = 1234567, 3
+        def f():
+            return named()
+        print(f())
+        """
+    recorded = record(source, "--hook", hook)
+    assert recorded.out == b"1\n"
+    assert recorded.view("verify")["ok"] is True

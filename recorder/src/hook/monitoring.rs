@@ -121,7 +121,7 @@ callbacks! {
     // Throws and unwinds have no location: disabling one would remove the callback.
     on_throw: |args| on_frame(args, |_| none(), |writer, id| writer.enter(Kind::Throw, id));
     on_unwind: |args| on_frame(args, |_| none(), |writer, id| writer.leave(Kind::Unwind, id));
-    on_call: |args| on_callable(args, |writer, id| writer.enter_c(id));
+    on_call: |args| on_call_site(args);
     on_c_return: |args| on_callable(args, |writer, id| writer.leave(Kind::CReturn, id));
     on_c_raise: |args| on_callable(args, |writer, id| writer.leave(Kind::CException, id));
     on_line: |args| on_place(args, Kind::Line, |_, line| line.min(ID_MASK));
@@ -151,7 +151,29 @@ unsafe fn on_frame(
     none()
 }
 
-/// Something is called from Python code: the arguments are the caller's code, the
+/// Something is about to be called from Python code; the arguments are those of [`on_callable`].
+///
+/// # Safety
+/// - the arguments of such an event, with the GIL held.
+#[inline(always)]
+unsafe fn on_call_site(args: *const *mut PyObject) -> *mut PyObject {
+    // SAFETY: every event's first argument is the code object.
+    let caller = unsafe { code::id(argument(args, 0)) };
+    if caller & SKIP != 0 {
+        return disable(caller);
+    }
+    // SAFETY: the caller's promise.
+    let id = unsafe { callable::id(argument(args, 2)) };
+    // A call site of a recorded function is never disabled: another time it may
+    // call something else.
+    if id & SKIP == 0 {
+        // SAFETY: the current thread's own writer, with the GIL held.
+        unsafe { (*attach::writer()).enter_c(id) };
+    }
+    none()
+}
+
+/// A call from Python code has ended: the arguments are the caller's code, the
 /// offset, the callable and its first argument.
 ///
 /// # Safety
@@ -163,8 +185,7 @@ unsafe fn on_callable(
 ) -> *mut PyObject {
     // SAFETY: the caller's promise.
     let id = unsafe { callable::id(argument(args, 2)) };
-    // A call site of a recorded function is never disabled: another time it may
-    // call something else.
+    // These cannot be disabled: that would take the callback away.
     // SAFETY: as above.
     if id & SKIP == 0 && unsafe { code::id(argument(args, 0)) } & SKIP == 0 {
         // SAFETY: the current thread's own writer, with the GIL held.
@@ -318,7 +339,7 @@ pub fn install(py: Python<'_>, options: &Options) -> PyResult<()> {
 }
 
 fn monitoring(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    py.import("sys")?.getattr("monitoring")
+    crate::ffi::sys_object(py, c"monitoring")
 }
 
 /// Says who holds the tool ids, if none is left.
@@ -347,12 +368,12 @@ fn free_tool(monitoring: &Bound<'_, PyAny>) -> PyResult<i32> {
 
 /// Whether the tool id is still ours, with the events that we asked for.
 pub fn is_ours(py: Python<'_>) -> bool {
-    let tool = lock(&TOOL);
-    let Some(tool) = tool.as_ref() else { return false };
+    let held = lock(&TOOL).as_ref().map(|tool| (tool.id, tool.mask, tool.name.clone_ref(py)));
+    let Some((id, asked_for, name)) = held else { return false };
     let asked = monitoring(py).and_then(|monitoring| {
-        let holder = monitoring.call_method1("get_tool", (tool.id,))?;
-        let mask: i64 = monitoring.call_method1("get_events", (tool.id,))?.extract()?;
-        Ok(holder.is(&tool.name) && mask == tool.mask)
+        let holder = monitoring.call_method1("get_tool", (id,))?;
+        let mask: i64 = monitoring.call_method1("get_events", (id,))?.extract()?;
+        Ok(holder.is(&name) && mask == asked_for)
     });
     asked.unwrap_or(false)
 }
@@ -362,7 +383,9 @@ pub fn is_ours(py: Python<'_>) -> bool {
 /// # Errors
 /// The interpreter refuses.
 pub fn remove(py: Python<'_>) -> PyResult<()> {
-    let Some(tool) = lock(&TOOL).take() else { return Ok(()) };
+    // The lock is let go of before the interpreter is called.
+    let held = lock(&TOOL).take();
+    let Some(tool) = held else { return Ok(()) };
     let monitoring = monitoring(py)?;
     let holder = monitoring.call_method1("get_tool", (tool.id,))?;
     if holder.is_none() {

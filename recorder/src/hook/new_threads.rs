@@ -5,11 +5,14 @@
 //! starts have no such hook.
 #![allow(unsafe_code, reason = "calls what needs the GIL, which is held here")]
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyAnyMethods;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyAnyMethods, PyDict};
 
 use super::slot::Slot;
+use crate::attach;
 
 impl Slot {
     /// The name in `threading` of what a new thread sets.
@@ -31,11 +34,35 @@ impl Slot {
 
 /// `threading`, once it is imported. A program that has not imported it must not find
 /// it imported by us: what it does when the interpreter ends would be in the trace.
-fn threading(py: Python<'_>, slot: Slot) -> PyResult<Option<Bound<'_, PyAny>>> {
-    let modules = py.import("sys")?.getattr("modules")?;
-    let threading = modules.get_item("threading").ok();
+///
+/// Gives its dict and what new threads set now.
+fn threading(
+    py: Python<'_>,
+    slot: Slot,
+) -> PyResult<Option<(Bound<'_, PyDict>, Bound<'_, PyAny>)>> {
+    // SAFETY: `py` says that the GIL is held; borrowed.
+    let names = unsafe { attach::module(c"threading") };
+    // SAFETY: null or alive.
+    let names = unsafe { Bound::from_borrowed_ptr_or_opt(py, names) };
+    let Some(names) = names else { return Ok(None) };
+    let names = names.cast_into::<PyDict>()?;
     // While it is being imported it has no such name yet.
-    Ok(threading.filter(|module| module.hasattr(slot.attribute()).unwrap_or(false)))
+    Ok(names.get_item(slot.attribute())?.map(|set| (names, set)))
+}
+
+/// Our module. `sys.modules` belongs to the program, which may have taken it out of there.
+static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+
+/// Says which module has the functions that new threads call first.
+pub fn set_module(module: &Bound<'_, PyModule>) {
+    // The first one holds: the extension is loaded once.
+    let _ = MODULE.set(module.py(), module.clone().unbind());
+}
+
+/// What we put into `threading`.
+fn ours(py: Python<'_>, slot: Slot) -> PyResult<Bound<'_, PyAny>> {
+    let module = MODULE.get(py).ok_or_else(|| PyRuntimeError::new_err("still being loaded"))?;
+    module.bind(py).dict().as_any().get_item(slot.first())
 }
 
 /// What new threads set now, if it is not ours.
@@ -43,10 +70,8 @@ fn threading(py: Python<'_>, slot: Slot) -> PyResult<Option<Bound<'_, PyAny>>> {
 /// # Errors
 /// The interpreter's own; nothing is known then.
 pub fn holder(py: Python<'_>, slot: Slot) -> PyResult<Option<Bound<'_, PyAny>>> {
-    let Some(threading) = threading(py, slot)? else { return Ok(None) };
-    let set = threading.getattr(slot.attribute())?;
-    let ours = py.import("rtrace._core")?.getattr(slot.first())?;
-    Ok((!set.is_none() && !set.is(&ours)).then_some(set))
+    let Some((_, set)) = threading(py, slot)? else { return Ok(None) };
+    Ok((!set.is_none() && !set.is(&ours(py, slot)?)).then_some(set))
 }
 
 /// Has new threads call us, unless they call somebody else.
@@ -54,10 +79,9 @@ pub fn holder(py: Python<'_>, slot: Slot) -> PyResult<Option<Bound<'_, PyAny>>> 
 /// # Errors
 /// The interpreter's own; new threads are not seen then.
 pub fn hook(py: Python<'_>, slot: Slot) -> PyResult<()> {
-    let Some(threading) = threading(py, slot)? else { return Ok(()) };
-    if threading.getattr(slot.attribute())?.is_none() {
-        let ours = py.import("rtrace._core")?.getattr(slot.first())?;
-        threading.setattr(slot.attribute(), ours)?;
+    let Some((names, set)) = threading(py, slot)? else { return Ok(()) };
+    if set.is_none() {
+        names.set_item(slot.attribute(), ours(py, slot)?)?;
     }
     Ok(())
 }
@@ -67,10 +91,9 @@ pub fn hook(py: Python<'_>, slot: Slot) -> PyResult<()> {
 /// # Errors
 /// The interpreter's own.
 pub fn unhook(py: Python<'_>, slot: Slot) -> PyResult<()> {
-    let Some(threading) = threading(py, slot)? else { return Ok(()) };
-    let ours = py.import("rtrace._core")?.getattr(slot.first())?;
-    if threading.getattr(slot.attribute())?.is(&ours) {
-        threading.setattr(slot.attribute(), py.None())?;
+    let Some((names, set)) = threading(py, slot)? else { return Ok(()) };
+    if set.is(&ours(py, slot)?) {
+        names.set_item(slot.attribute(), py.None())?;
     }
     Ok(())
 }

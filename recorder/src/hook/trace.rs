@@ -170,7 +170,7 @@ pub fn install(py: Python<'_>, options: &Options) -> PyResult<()> {
 /// Asks for the instructions of every frame that is open in any thread. 3.12 gives
 /// none at all unless some frame asked before the trace function is set.
 fn want_opcodes_of_open_frames(py: Python<'_>) -> PyResult<()> {
-    let frames = py.import("sys")?.call_method0("_current_frames")?;
+    let frames = crate::ffi::sys_object(py, c"_current_frames")?.call0()?;
     for (_, innermost) in frames.cast::<PyDict>()?.iter() {
         let mut next = Some(innermost);
         while let Some(frame) = next.filter(|frame| !frame.is_none()) {

@@ -14,20 +14,35 @@
 use std::cell::UnsafeCell;
 use std::hash::{Hash, Hasher};
 use std::ptr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use rtrace_format::{Symbol, SymbolKind};
 
 use crate::ffi::{
-    CFunction, Method, MethodDescriptor, MethodWrapper, c_text, dict_get, is_exactly, text,
-    type_dict, unless_memory_ran_out,
+    CFunction, Method, MethodDescriptor, MethodWrapper, Owned, attribute, c_text, dict_get,
+    is_exactly, text, type_dict, unless_memory_ran_out,
 };
 use crate::names::{SKIP, type_name};
 use crate::recording::{self, GENERATION};
 
-/// The name of the type of `(3).__add__`, which CPython does not export everywhere.
-const METHOD_WRAPPER: &[u8] = b"method-wrapper";
+/// The type of `(3).__add__`: known by its address, because any class may have its name.
+static METHOD_WRAPPER: AtomicPtr<PyTypeObject> = AtomicPtr::new(ptr::null_mut());
+
+/// Learns the types that the interpreter has no exported name for.
+///
+/// # Safety
+/// - the GIL is held.
+pub unsafe fn prepare() {
+    // SAFETY: the caller's promise; a new reference comes back.
+    let number = unsafe { Owned::take(ffi::PyLong_FromLong(3)) };
+    // SAFETY: alive; an int computes no attribute by Python code.
+    let bound = number.and_then(|number| unsafe { attribute(number.as_ptr(), c"__add__") });
+    if let Some(bound) = bound {
+        // SAFETY: alive; its type is a static one.
+        METHOD_WRAPPER.store(unsafe { ffi::Py_TYPE(bound.as_ptr()) }, Ordering::Relaxed);
+    }
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key(usize, usize, usize);
@@ -213,8 +228,7 @@ unsafe fn subject(callable: *mut PyObject, kind: *mut PyTypeObject) -> Subject {
         // SAFETY: a live type.
         return unsafe { type_subject(callable.cast()) };
     }
-    // SAFETY: a live type, whose name is a C string.
-    if unsafe { c_text((*kind).tp_name) } == METHOD_WRAPPER {
+    if kind == METHOD_WRAPPER.load(Ordering::Relaxed) {
         // SAFETY: a slot wrapper bound to an object, which keeps the wrapper alive.
         return unsafe { descriptor_subject(&*(*callable.cast::<MethodWrapper>()).descriptor) };
     }
@@ -355,8 +369,7 @@ unsafe fn name(callable: *mut PyObject, kind: *mut PyTypeObject) -> (Vec<u8>, Ve
         // SAFETY: a descriptor; what these share comes first in their structs.
         return unsafe { descriptor_name(&*callable.cast::<MethodDescriptor>()) };
     }
-    // SAFETY: a live type.
-    if unsafe { c_text((*kind).tp_name) } == METHOD_WRAPPER {
+    if kind == METHOD_WRAPPER.load(Ordering::Relaxed) {
         // SAFETY: a slot wrapper bound to an object, which keeps the wrapper alive.
         return unsafe { descriptor_name(&*(*callable.cast::<MethodWrapper>()).descriptor) };
     }

@@ -19,6 +19,7 @@ use rtrace_format::{Symbol, SymbolKind};
 use crate::ffi::{
     attribute, dict_get, is_exactly, number, request_code_extra, text, unless_memory_ran_out,
 };
+use crate::fork;
 use crate::names::{GENERATOR, SKIP, UNKNOWN};
 use crate::recording::{self, GENERATION};
 
@@ -144,7 +145,10 @@ unsafe fn first_sight(code: *mut PyObject, globals: *mut PyObject) -> u32 {
 /// # Safety
 /// - the GIL is held; `code` is a live code object.
 unsafe fn name(code: *mut PyObject, globals: *mut PyObject) -> Option<(u32, u32)> {
-    let recording = recording::current()?;
+    let Some(recording) = recording::current() else {
+        fork::silence();
+        return None;
+    };
     // SAFETY: the caller's promise; code objects compute no attribute by Python code.
     let get = |name| unsafe { attribute(code, name) };
     // SAFETY: what `get` gives is alive while it is looked at.
