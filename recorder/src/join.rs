@@ -33,8 +33,7 @@ pub fn join(dir: &Path, argv: Vec<Vec<u8>>, interpreter: &Interpreter) -> Result
     let map_error = |error| Error::io(dir, "map", error);
     let page = SessionPage::new(&session.file).map_err(map_error)?;
 
-    let symbols_path = create::symbols_path(dir);
-    let mut symbols = Symbols::new(create::open_rw(&symbols_path)?, symbols_path, *memory_max);
+    let mut symbols = Symbols::new(create::symbols_path(dir), *memory_max);
     symbols.know(live::SymbolFile::open(&create::symbols_path(dir), uuid)?.scan_from(0)?.0);
 
     let pid = std::process::id();

@@ -19,7 +19,6 @@ pub mod ffi;
 pub mod filter;
 pub mod fork;
 pub mod greenlet;
-mod held;
 pub mod hook;
 pub mod join;
 pub mod names;

@@ -117,9 +117,9 @@ pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun, E
         let len = |file: &File| file.metadata().map_or(0, |meta| meta.len());
         page.charge(len(&session) + 2 * len(&symbols) + len(&process));
         let process = ProcessPage::new(&process).map_err(map_error)?;
-        Ok::<_, Error>((page, process, symbols))
+        Ok::<_, Error>((page, process))
     })();
-    let (page, process, symbols) = match made {
+    let (page, process) = match made {
         Ok(parts) => parts,
         Err(error) => {
             // What was made of the session holds nothing yet.
@@ -144,7 +144,7 @@ pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun, E
         ring_size: options.ring_size,
         drained: options.mode == Mode::Full,
     };
-    let symbols = Symbols::new(symbols, create::symbols_path(&dir), memory_max);
+    let symbols = Symbols::new(create::symbols_path(&dir), memory_max);
     let recording = Recording::new(
         next_generation(),
         clock,

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,14 +10,15 @@ use rtrace_format::symbol::{OVERFLOW_ID, UNIT, encode_entry};
 use rtrace_format::{Symbol, SymbolKind};
 use rtrace_session::create;
 
-use crate::held::HeldFile;
 use crate::room::Room;
 use crate::shared::SessionPage;
 
 /// The session's symbols file as this process sees it.
 #[derive(Debug)]
 pub struct Symbols {
-    file: HeldFile,
+    /// Opened for each new name: a descriptor that stayed open would be one that the program
+    /// sees, closes, hands to its children or runs out of.
+    path: PathBuf,
     ids: HashMap<Symbol, u32>,
     /// Size in bytes and time of change (ns since the epoch) of source files when
     /// their first function was seen; zeroes for what is no file.
@@ -32,10 +32,9 @@ const SOURCES_MAX: usize = 1 << 16;
 impl Symbols {
     /// The symbols file of a session that may keep `memory_max` bytes. An eighth of
     /// them is far more than the names of any program need, and a bound.
-    pub fn new(file: File, path: PathBuf, memory_max: u64) -> Symbols {
+    pub fn new(path: PathBuf, memory_max: u64) -> Symbols {
         let bound = memory_max / 8;
-        let file = HeldFile::new(file, path);
-        Symbols { file, ids: HashMap::new(), sources: HashMap::new(), bound }
+        Symbols { path, ids: HashMap::new(), sources: HashMap::new(), bound }
     }
 
     /// Takes over what other processes of the session have named: a thousand short-lived
@@ -86,12 +85,12 @@ impl Symbols {
         if page.symbols_tail() + len > self.bound {
             return None;
         }
-        let (file, path) = self.file.get().ok()?;
+        let file = create::open_rw(&self.path).ok()?;
         if !room.take(len, 0) {
             return None;
         }
         let offset = page.take_symbols(len);
-        create::write_symbol(file, path, &entry, offset).ok()?;
+        create::write_symbol(&file, &self.path, &entry, offset).ok()?;
         u32::try_from(offset / UNIT as u64).ok().filter(|&id| id <= rtrace_format::record::ID_MASK)
     }
 }

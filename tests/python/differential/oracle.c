@@ -145,6 +145,25 @@ left_by_exception(PyObject *arg)
 #endif
 }
 
+/* From 3.13 on a frame is heard once it has a trace function of its own too. */
+static void
+ask_for_opcodes(PyObject *frame)
+{
+    if (PyObject_SetAttrString(frame, "f_trace_opcodes", Py_True) < 0) {
+        PyErr_Clear();
+    }
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *own = PyObject_GetAttrString(frame, "f_trace");
+    if (own == Py_None) {
+        if (PyObject_SetAttrString(frame, "f_trace", Py_True) < 0
+            || PyObject_SetAttrString(frame, "f_trace", Py_None) < 0) {
+            PyErr_Clear();
+        }
+    }
+    Py_XDECREF(own);
+#endif
+}
+
 static int
 on_event(PyObject *self, PyFrameObject *frame, int what, PyObject *arg)
 {
@@ -153,8 +172,8 @@ on_event(PyObject *self, PyFrameObject *frame, int what, PyObject *arg)
     PyObject *name;
     switch (what) {
     case PyTrace_CALL:
-        if (opcodes && PyObject_SetAttrString((PyObject *)frame, "f_trace_opcodes", Py_True) < 0) {
-            PyErr_Clear();
+        if (opcodes) {
+            ask_for_opcodes((PyObject *)frame);
         }
         append(CALL, code, owned->co_firstlineno, NULL, NULL);
         break;
@@ -284,8 +303,8 @@ oracle_start(PyObject *module, PyObject *args)
     if (opcodes) {
         /* 3.12 looks when the function is set whether any frame has asked. */
         PyObject *frame = (PyObject *)PyEval_GetFrame();
-        if (frame == NULL || PyObject_SetAttrString(frame, "f_trace_opcodes", Py_True) < 0) {
-            PyErr_Clear();
+        if (frame != NULL) {
+            ask_for_opcodes(frame);
         }
     }
     (tracing ? PyEval_SetTrace : PyEval_SetProfile)(on_event, NULL);
