@@ -280,8 +280,8 @@ def test_what_is_shown_while_children_run(record, mode):
         import os, time
         pid = os.fork()
         if pid == 0:
+            print("up", os.getpid(), flush=True)
             time.sleep(60)
-        print("up", pid, flush=True)
         os.wait()
         """
     recorded = record.start(source, "--mode", mode)

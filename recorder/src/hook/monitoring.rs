@@ -10,7 +10,6 @@
     reason = "getting at an argument or a field and using it are one step"
 )]
 
-use std::ffi::c_int;
 use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -231,9 +230,9 @@ unsafe fn on_exception(args: *const *mut PyObject) -> *mut PyObject {
     let id = unsafe { code::id(code) };
     if id & SKIP == 0 {
         // SAFETY: an int.
-        let offset = unsafe { ffi::PyLong_AsLong(argument(args, 1)) } as c_int;
+        let offset = u32::try_from(unsafe { ffi::PyLong_AsLong(argument(args, 1)) }).unwrap_or(0);
         // SAFETY: a code object, else it would have been skipped.
-        let line = unsafe { ffi::PyCode_Addr2Line(code.cast(), offset) };
+        let line = unsafe { code::line_at(code, offset) };
         // SAFETY: an exception, alive for the call.
         unsafe { raised::write(id, line, argument(args, 2)) };
     }

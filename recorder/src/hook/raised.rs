@@ -1,8 +1,6 @@
 //! Writes an `exception` record: the same one for every hook that sees exceptions.
 #![allow(unsafe_code, reason = "reads the interpreter's objects")]
 
-use std::ffi::c_int;
-
 use pyo3::ffi::PyObject;
 use rtrace_format::long;
 use rtrace_format::record::{ID_MASK, Subkind};
@@ -19,7 +17,7 @@ use crate::recording;
 ///
 /// # Safety
 /// - the GIL is held, in an event; `raised` is alive.
-pub unsafe fn write(id: u32, line: c_int, raised: *mut PyObject) {
+pub unsafe fn write(id: u32, line: u32, raised: *mut PyObject) {
     let written = std::panic::catch_unwind(|| {
         // SAFETY: the current thread's own writer, with the GIL held.
         let writer = unsafe { &mut *attach::writer() };
@@ -40,7 +38,6 @@ pub unsafe fn write(id: u32, line: c_int, raised: *mut PyObject) {
         let symbol = Symbol::named(SymbolKind::ExceptionType, &module, &qualname);
         let kind = recording.intern(symbol);
         let mut payload = Vec::with_capacity(34);
-        let line = u32::try_from(line).unwrap_or(0);
         long::encode_exception(&mut payload, id & ID_MASK, line, kind, &message);
         writer.long(Subkind::EXCEPTION, 0, &payload);
     });

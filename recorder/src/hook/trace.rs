@@ -117,7 +117,7 @@ unsafe fn on_exception(frame: *mut PyFrameObject, argument: *mut PyObject) {
     // SAFETY: the caller's promise.
     let line = unsafe { ffi::PyFrame_GetLineNumber(frame) };
     // SAFETY: alive in the tuple.
-    unsafe { raised::write(id, line, value) };
+    unsafe { raised::write(id, u32::try_from(line).unwrap_or(0), value) };
 }
 
 /// Asks for an event at each instruction of a frame that is recorded.

@@ -201,22 +201,8 @@ const NESTED_MAX: usize = 8;
 /// - the GIL is held; `code` is a live code object.
 unsafe fn last_line(code: *mut PyObject, nested: usize) -> u32 {
     // SAFETY: the caller's promise; code objects compute no attribute by Python code.
-    let (first, table, constants) = unsafe {
-        (
-            attribute(code, c"co_firstlineno").and_then(|value| number(value.as_ptr())),
-            attribute(code, c"co_linetable"),
-            attribute(code, c"co_consts"),
-        )
-    };
-    let first = first.and_then(|line| u32::try_from(line).ok()).unwrap_or(0);
-    let mut last = 0;
-    if let Some(table) = table {
-        // SAFETY: a live object.
-        if unsafe { ffi::PyBytes_Check(table.as_ptr()) } != 0 {
-            // SAFETY: bytes, which `table` keeps alive.
-            last = lines::last(first, unsafe { crate::ffi::bytes_of(table.as_ptr()) });
-        }
-    }
+    let (mut last, constants) =
+        unsafe { (with_lines(code, lines::last), attribute(code, c"co_consts")) };
     let Some(constants) = constants.filter(|_| nested > 0) else { return last };
     // SAFETY: a live object.
     if unsafe { ffi::PyTuple_Check(constants.as_ptr()) } == 0 {
@@ -233,6 +219,37 @@ unsafe fn last_line(code: *mut PyObject, nested: usize) -> u32 {
         }
     }
     last
+}
+
+/// The line of the instruction at a byte offset; 0 where it has none.
+///
+/// `PyCode_Addr2Line` answers -1 for most instructions on 3.14 once somebody listens to lines.
+///
+/// # Safety
+/// - the GIL is held; `code` is a live code object.
+pub unsafe fn line_at(code: *mut PyObject, offset: u32) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe { with_lines(code, |first, table| lines::at(first, table, offset)) }
+}
+
+/// What `read` says of a function's first line and its table of lines; 0 where it has none.
+///
+/// # Safety
+/// - the GIL is held; `code` is a live code object.
+unsafe fn with_lines(code: *mut PyObject, read: impl FnOnce(u32, &[u8]) -> u32) -> u32 {
+    // SAFETY: the caller's promise; code objects compute no attribute by Python code.
+    let (first, table) = unsafe {
+        (
+            attribute(code, c"co_firstlineno").and_then(|value| number(value.as_ptr())),
+            attribute(code, c"co_linetable"),
+        )
+    };
+    let first = first.and_then(|line| u32::try_from(line).ok()).unwrap_or(0);
+    // SAFETY: a live object.
+    let is_bytes = |table: &crate::ffi::Owned| unsafe { ffi::PyBytes_Check(table.as_ptr()) } != 0;
+    let Some(table) = table.filter(is_bytes) else { return 0 };
+    // SAFETY: bytes, which `table` keeps alive.
+    read(first, unsafe { crate::ffi::bytes_of(table.as_ptr()) })
 }
 
 /// The instruction at a byte offset, as it was compiled; 0 where there is none.

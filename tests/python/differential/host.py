@@ -84,11 +84,11 @@ class PythonOracle:
         if event in ("call", "return"):
             self.add(event, code, code.co_firstlineno)
         elif event == "line":
-            self.add(event, code, frame.f_lineno)
+            self.add(event, code, frame.f_lineno or 0)
         elif event == "opcode":
             self.add(event, code, frame.f_lasti)
         elif event == "exception":
-            self.raised(code, frame.f_lineno, argument[0], argument[1])
+            self.raised(code, frame.f_lineno or 0, argument[0], argument[1])
         else:
             self.add(event, code, 0, name_of(argument))
         return self.on_event
@@ -127,7 +127,7 @@ class PythonOracle:
 
         def on_raise(code, offset, error):
             lines = (line for start, end, line in code.co_lines() if start <= offset < end)
-            self.raised(code, next(lines), type(error), error)
+            self.raised(code, next(lines) or 0, type(error), error)
 
         if kind.startswith("c_"):
             return on_call

@@ -44,7 +44,8 @@ append(int kind, PyObject *code, int number, PyObject *name, PyObject *message)
         room = more;
     }
     uint64_t thread = PyThreadState_GetID(PyThreadState_Get());
-    entries[used++] = (Entry){thread, kind, number, Py_XNewRef(code), name, message};
+    /* An instruction of no line is at line 0. */
+    entries[used++] = (Entry){thread, kind, number < 0 ? 0 : number, Py_XNewRef(code), name, message};
 }
 
 /* The type in the resolution order of `type` whose method this definition is, else NULL; borrowed. */
@@ -234,8 +235,9 @@ on_monitoring(PyObject *self, PyObject *const *args, size_t flags, PyObject *nam
         append(kind, code, (int)PyLong_AsLong(args[1]), NULL, NULL);
     }
     else if (kind == EXCEPTION) {
-        int line = PyCode_Addr2Line((PyCodeObject *)code, (int)PyLong_AsLong(args[1]));
-        append(kind, code, line, exception_type(args[2]), message_of(args[2]));
+        /* PyCode_Addr2Line says -1 of most instructions on 3.14 once lines are listened to. */
+        PyFrameObject *frame = PyEval_GetFrame();
+        append(kind, code, frame == NULL ? 0 : PyFrame_GetLineNumber(frame), exception_type(args[2]), message_of(args[2]));
     }
     else {
         append(kind, code, ((PyCodeObject *)code)->co_firstlineno, NULL, NULL);

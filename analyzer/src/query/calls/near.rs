@@ -36,6 +36,9 @@ pub fn at(
                 let tick = event.record.tick;
                 if let Step::Left { depth: left, frame, .. } = event.step
                     && left <= depth
+                    // What ended as the range begins was open before it; a call of no length
+                    // has no other place.
+                    && (tick > range.from || frame.tick == tick)
                 {
                     offer(left, frame, frame.tick.max(since).min(tick), tick);
                 }
