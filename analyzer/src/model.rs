@@ -3,6 +3,7 @@
 //! Times are ticks of the trace's clock. Ids of symbols are *dense*: those of
 //! [`Symbols`](crate::trace::Symbols), whatever file a record came from.
 
+use rtrace_format::figures::Figures;
 use rtrace_format::{Cause, Keyframe};
 
 use crate::trace::Source;
@@ -138,6 +139,15 @@ pub struct Process {
     pub overwritten_threads: u64,
     /// Their events.
     pub overwritten_events: u64,
+    /// What the recorder measured that an event of Python code costs, in picoseconds; 0 where
+    /// it did not.
+    pub event_cost_ps: u64,
+    /// The same for an event of a C call.
+    pub c_event_cost_ps: u64,
+    /// Functions that were seen and are not recorded, by the filters.
+    pub filtered: u64,
+    /// What it left out of its records, by function.
+    pub figures: Vec<(SymbolId, Figures)>,
     /// The last tick that anything in this process is known to have happened at.
     pub last_tick: u64,
 }

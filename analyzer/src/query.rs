@@ -10,6 +10,7 @@ pub mod events;
 pub mod exceptions;
 mod hash;
 pub mod info;
+pub mod leftout;
 pub mod lines;
 mod parallel;
 pub mod report;

@@ -21,6 +21,7 @@ pub mod columns;
 pub mod error;
 pub mod events;
 pub mod fiber;
+pub mod figures;
 pub mod file;
 pub mod frame;
 pub mod histogram;

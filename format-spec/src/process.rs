@@ -37,6 +37,9 @@ pub mod field {
     pub const PACKED: usize = 80;
     pub const OVERWRITTEN_THREADS: usize = 88;
     pub const OVERWRITTEN_EVENTS: usize = 96;
+    pub const EVENT_COST: usize = 104;
+    pub const C_EVENT_COST: usize = 112;
+    pub const FILTERED: usize = 120;
 }
 
 /// A process file as read.
@@ -64,6 +67,13 @@ pub struct ProcessHeader {
     pub overwritten_threads: u64,
     /// Their events.
     pub overwritten_events: u64,
+    /// What the recorder measured that an event of Python code costs, in picoseconds; 0 where
+    /// it did not measure.
+    pub event_cost_ps: u64,
+    /// The same for an event of a C call.
+    pub c_event_cost_ps: u64,
+    /// Functions that were seen and are not recorded, by the filters.
+    pub filtered: u64,
     /// What is said of the process.
     pub meta: Meta,
 }
@@ -89,6 +99,9 @@ impl ProcessHeader {
         let (threads, events) = (self.overwritten_threads, self.overwritten_events);
         put_at(&mut file, field::OVERWRITTEN_THREADS, &threads.to_le_bytes());
         put_at(&mut file, field::OVERWRITTEN_EVENTS, &events.to_le_bytes());
+        put_at(&mut file, field::EVENT_COST, &self.event_cost_ps.to_le_bytes());
+        put_at(&mut file, field::C_EVENT_COST, &self.c_event_cost_ps.to_le_bytes());
+        put_at(&mut file, field::FILTERED, &self.filtered.to_le_bytes());
         put_at(&mut file, field::META_LEN, &(meta.len() as u64).to_le_bytes());
         put_at(&mut file, field::META_CRC, &crc32(&meta).to_le_bytes());
         file.extend(meta);
@@ -120,6 +133,9 @@ impl ProcessHeader {
             lost: reader.u64()?,
             overwritten_threads: u64_at(file, field::OVERWRITTEN_THREADS).unwrap_or(0),
             overwritten_events: u64_at(file, field::OVERWRITTEN_EVENTS).unwrap_or(0),
+            event_cost_ps: u64_at(file, field::EVENT_COST).unwrap_or(0),
+            c_event_cost_ps: u64_at(file, field::C_EVENT_COST).unwrap_or(0),
+            filtered: u64_at(file, field::FILTERED).unwrap_or(0),
             meta: trailing_meta(file, field::META_LEN, HEADER_LEN)?,
         })
     }
@@ -147,6 +163,9 @@ mod tests {
             lost: 6,
             overwritten_threads: 7,
             overwritten_events: 8,
+            event_cost_ps: 9,
+            c_event_cost_ps: 10,
+            filtered: 11,
             meta,
         };
         assert_eq!(ProcessHeader::parse(&process.encode()), Ok(process));

@@ -12,10 +12,10 @@
 //! 3. What is sealed never changes until the lap does, except by a rewind,
 //!    which is counted.
 
-use crate::bytes::{Reader, crc32_without, put_at, u64_at};
+use crate::bytes::{Reader, crc32_without, put_at, u32_at, u64_at};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Keyframe;
-use crate::record::Cause;
+use crate::record::{Cause, Effect, Kind, Word};
 use crate::rows::Rows;
 
 /// The first bytes of every segment.
@@ -82,6 +82,34 @@ pub struct Segment {
 /// before and after copying.
 pub fn version(bytes: &[u8]) -> Option<(u64, u32)> {
     Some((u64_at(bytes, field::LAP)?, (u64_at(bytes, field::REWINDS - 4)? >> 32) as u32))
+}
+
+/// Where the part of a segment's bytes ends that its writer will never take back: behind its
+/// last record that is neither an entry nor a point. None where the bytes are no segment.
+pub fn settled(bytes: &[u8]) -> Option<usize> {
+    let body = u32_at(bytes, field::BODY)? as usize;
+    let (mut at, mut settled) = (body, body);
+    while let Some(word) = u64_at(bytes, at).filter(|&word| word != 0).map(Word) {
+        let kind = word.kind();
+        at += 8;
+        if kind == Some(Kind::Long) {
+            at += 8 * word.payload_words();
+        }
+        let goes = kind.is_some_and(|kind| {
+            kind.effect() == Effect::Push || matches!(kind, Kind::Line | Kind::Opcode)
+        });
+        if !goes && at <= bytes.len() {
+            settled = at;
+        }
+    }
+    (settled <= bytes.len()).then_some(settled)
+}
+
+/// Makes a copy of a segment one that was not sealed yet.
+pub fn unseal(bytes: &mut [u8]) {
+    if let Some(flags) = bytes.get_mut(field::FLAGS) {
+        *flags &= !(SEALED as u8);
+    }
 }
 
 impl Segment {

@@ -39,7 +39,10 @@ pub fn prepare(
         return Err(PyRuntimeError::new_err("the interpreter has no place left for our ids"));
     }
     let made = session::begin(options, interpreter);
-    let made = made.map_err(|error| PyOSError::new_err(error.to_string()))?;
+    let mut made = made.map_err(|error| PyOSError::new_err(error.to_string()))?;
+    if made.recording.options.min_duration_ns.is_some() && made.recording.figures().is_none() {
+        made.notes.push("no room to count short calls: all are kept".into());
+    }
     let recording = Arc::new(made.recording);
     recording::set_current(Arc::clone(&recording));
     fork::watch();

@@ -113,6 +113,9 @@ fn prepare_child(recording: &Recording) -> Option<(ProcessPage, u32)> {
         lost: 0,
         overwritten_threads: 0,
         overwritten_events: 0,
+        event_cost_ps: 0,
+        c_event_cost_ps: 0,
+        filtered: 0,
         meta,
     };
     let bytes = create::process_len(&header);

@@ -52,6 +52,9 @@ pub fn join(dir: &Path, argv: Vec<Vec<u8>>, interpreter: &Interpreter) -> Result
         lost: 0,
         overwritten_threads: 0,
         overwritten_events: 0,
+        event_cost_ps: 0,
+        c_event_cost_ps: 0,
+        filtered: 0,
         meta: process_meta(&options, interpreter, &clock, pid),
     };
     if !page.reserve(create::process_len(&header), 0) {

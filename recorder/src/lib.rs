@@ -16,6 +16,7 @@ pub mod clock;
 pub mod collector;
 pub mod control;
 pub mod ffi;
+pub mod figures;
 pub mod filter;
 pub mod fork;
 pub mod greenlet;

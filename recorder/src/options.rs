@@ -74,6 +74,8 @@ pub struct Options {
     pub ring_dir: Option<PathBuf>,
     /// Which functions are recorded.
     pub filter: Filter,
+    /// Calls that take less are taken back, in ns; none to keep all.
+    pub min_duration_ns: Option<u64>,
     /// Frames at this depth and deeper are not recorded.
     pub max_depth: Option<u32>,
     /// Whether child processes record too.
@@ -97,6 +99,9 @@ impl Options {
         meta.set("exclude", Value::List(self.filter.exclude().to_vec()));
         if let Some(depth) = self.max_depth {
             meta.set("max_depth", Value::U64(depth.into()));
+        }
+        if let Some(ns) = self.min_duration_ns {
+            meta.set("min_duration_ns", Value::U64(ns));
         }
         meta.set("children", Value::Bool(self.children));
     }
@@ -122,6 +127,7 @@ impl Options {
             max_memory: meta.get_u64("max_memory"),
             ring_dir: None,
             filter: Filter::new(list("include"), list("exclude")),
+            min_duration_ns: meta.get_u64("min_duration_ns"),
             max_depth: meta
                 .get_u64("max_depth")
                 .map(|depth| u32::try_from(depth).unwrap_or(u32::MAX)),

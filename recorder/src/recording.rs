@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rtrace_format::{Clock, Symbol};
 
 use crate::clock::Ticks;
+use crate::figures::Figures;
 use crate::options::Options;
 use crate::ring::{Refused, Ring, RingOptions};
 use crate::room::Room;
@@ -46,6 +47,7 @@ pub struct Recording {
     /// The interpreter.
     pub interpreter: Interpreter,
     symbols: Arc<Mutex<Symbols>>,
+    figures: OnceLock<Option<Figures>>,
 }
 
 impl Recording {
@@ -79,6 +81,7 @@ impl Recording {
             pid,
             interpreter,
             symbols,
+            figures: OnceLock::new(),
         }
     }
 
@@ -100,12 +103,20 @@ impl Recording {
             pid: std::process::id(),
             interpreter: self.interpreter.clone(),
             symbols: Arc::clone(&self.symbols),
+            figures: OnceLock::new(),
         }
     }
 
     /// The id of a symbol, written to the session before this returns.
     pub fn intern(&self, symbol: Symbol) -> u32 {
         lock(&self.symbols).intern(&self.page, &self.room, symbol)
+    }
+
+    /// Where what is left out is counted; made when it is first asked for, none where there
+    /// is no room.
+    pub fn figures(&self) -> Option<&Figures> {
+        let make = || Figures::create(&self.dir, &self.rings.uuid, self.rings.process, &self.room);
+        self.figures.get_or_init(make).as_ref()
     }
 
     /// The session's symbols, for as long as nobody else may look at them.

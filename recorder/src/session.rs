@@ -108,6 +108,9 @@ pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun, E
                 lost: 0,
                 overwritten_threads: 0,
                 overwritten_events: 0,
+                event_cost_ps: 0,
+                c_event_cost_ps: 0,
+                filtered: 0,
                 meta: process_meta(&options, interpreter, &clock, pid),
             },
         )?;

@@ -14,6 +14,7 @@
 
 pub mod cold;
 pub mod fibers;
+mod short;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -50,6 +51,8 @@ pub struct Writer {
     stack: *const AtomicU64,
     /// The depth as readers see it, in the ring file's header.
     live_depth: *const AtomicU64,
+    /// Calls that take fewer ticks are taken back; 0 for none.
+    short: u64,
     ticks: Ticks,
     cold: Cold,
 }
@@ -138,9 +141,16 @@ impl Writer {
             return self.leave_cold(kind, id, tick);
         }
         // SAFETY: below the capacity, checked above.
-        let (_, word) = unsafe { self.frame(top) };
+        let (start, word) = unsafe { self.frame(top) };
         if word.load(Ordering::Relaxed) as u32 & ID_MASK != id {
             return self.leave_cold(kind, id, tick);
+        }
+        if short::may_go(kind) {
+            let start = start.load(Ordering::Relaxed);
+            let ticks = tick.wrapping_sub(start);
+            if ticks < self.short && self.take_back(id, start, ticks) {
+                return;
+            }
         }
         // SAFETY: ready, so the cursor is in the active segment.
         unsafe { self.append(kind, id, delta, tick) };
@@ -186,6 +196,7 @@ impl Writer {
             capacity: 0,
             stack: ptr::null(),
             live_depth: ptr::null(),
+            short: 0,
             ticks,
             cold,
         }

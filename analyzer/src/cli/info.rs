@@ -1,15 +1,19 @@
 //! `rtrace-view info`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
 
 use super::output;
+use super::report::demoted_json;
 use super::table::{Align, Table, bytes, grouped};
 use crate::escape;
 use crate::filter::Filter;
 use crate::json::Json;
+use crate::model::{Process, SymbolId};
 use crate::query::info::{Info, ThreadInfo, info};
+use crate::query::leftout::LeftOut;
 use crate::time;
 use crate::trace::Trace;
 
@@ -49,6 +53,7 @@ fn to_json(trace: &Trace, info: &Info) -> Json {
                     j.key("argv").array(|j| process.argv.iter().for_each(|arg| j.text(arg)));
                     j.key("end").text(process.end.name().as_bytes());
                     j.key("exit_code").int_or_null(process.exit_code.map(i64::from));
+                    left_out_json(trace, j, process);
                     j.key("overwritten_threads").uint(process.overwritten_threads);
                     j.key("threads").array(|j| {
                         let threads = info.threads.iter();
@@ -61,6 +66,32 @@ fn to_json(trace: &Trace, info: &Info) -> Json {
         });
     });
     json
+}
+
+/// What a process left out of its records on purpose.
+fn left_out_json(trace: &Trace, j: &mut Json, process: &Process) {
+    let left = LeftOut::of_processes([process]);
+    let taken = taken_back(&left);
+    j.key("filtered_functions").uint(process.filtered);
+    j.key("taken_back").object(|j| {
+        j.key("functions").uint(taken.0);
+        j.key("calls").uint(taken.1);
+        j.key("ns").uint(trace.clock.duration_ns(taken.2));
+    });
+    j.key("demoted").array(|j| {
+        for (symbol, demoted) in left.iter().filter_map(|(id, left)| Some((id, left.demoted()?))) {
+            j.object(|j| {
+                trace.symbol_json(j, *symbol);
+                demoted_json(trace, j, &demoted);
+            });
+        }
+    });
+}
+
+/// How many functions had calls taken back, how many calls, and their ticks.
+fn taken_back(left: &BTreeMap<SymbolId, LeftOut>) -> (u64, u64, u64) {
+    let taken = left.values().map(LeftOut::taken_back).filter(|(calls, _)| *calls > 0);
+    taken.fold((0, 0, 0), |sum, (calls, ticks)| (sum.0 + 1, sum.1 + calls, sum.2 + ticks))
 }
 
 fn thread_json(trace: &Trace, j: &mut Json, info: &ThreadInfo) {
@@ -110,6 +141,28 @@ fn to_text(trace: &Trace, info: &Info, width: usize) -> String {
             process.hook.name(),
             super::table::shorten(&argv.join(" "), width.saturating_sub(2)),
         ));
+        let left = LeftOut::of_processes([process]);
+        let (functions, calls, ticks) = taken_back(&left);
+        if calls > 0 {
+            out.push_str(&format!(
+                "  {} short calls of {} functions taken back, {} together\n",
+                grouped(calls),
+                grouped(functions),
+                time::human(trace.clock.duration_ns(ticks)),
+            ));
+        }
+        let demoted = left.values().filter(|left| left.demoted().is_some()).count();
+        if demoted > 0 {
+            out.push_str(&format!(
+                "  {} functions demoted to keep the budget: their figures are lower bounds \
+                 (rtrace-view report)\n",
+                grouped(demoted as u64),
+            ));
+        }
+        if process.filtered > 0 {
+            let filtered = grouped(process.filtered);
+            out.push_str(&format!("  {filtered} functions not recorded, by the filters\n"));
+        }
         if process.lost_without_ring > 0 {
             let lost = grouped(process.lost_without_ring);
             out.push_str(&format!("  {lost} events lost in threads that had no ring\n"));

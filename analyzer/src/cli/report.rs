@@ -1,5 +1,6 @@
 //! `rtrace-view report`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -10,6 +11,8 @@ use super::table::{Align, Table, grouped};
 use crate::escape;
 use crate::filter::Filter;
 use crate::json::Json;
+use crate::model::SymbolId;
+use crate::query::leftout::{self, Demoted, LeftOut};
 use crate::query::report::{Function, Report, report};
 use crate::time;
 use crate::trace::{Trace, place};
@@ -21,13 +24,15 @@ use crate::trace::{Trace, place};
 pub fn run(trace: &Trace, filter: &Filter, sort: Sort, json: bool) -> Result<ExitCode> {
     let selection = trace.select(filter);
     let mut answer = report(trace, &selection);
+    let left_out = leftout::left_out(trace, &selection);
+    leftout::add_rows(&mut answer, &left_out);
     order(trace, &mut answer.functions, sort);
     let all = answer.functions.len();
     answer.functions.truncate(filter.limit.unwrap_or(usize::MAX));
     if json {
-        return Ok(output::print_json(to_json(trace, &answer))?);
+        return Ok(output::print_json(to_json(trace, &answer, &left_out))?);
     }
-    Ok(output::print(&to_text(trace, &answer, all, output::width()))?)
+    Ok(output::print(&to_text(trace, &answer, &left_out, all, output::width()))?)
 }
 
 /// Greatest first; functions that are equal in it by their other times, then by
@@ -44,7 +49,7 @@ fn order(trace: &Trace, functions: &mut [Function], sort: Sort) {
     });
 }
 
-fn to_json(trace: &Trace, report: &Report) -> Json {
+fn to_json(trace: &Trace, report: &Report, left_out: &BTreeMap<SymbolId, LeftOut>) -> Json {
     let ns = |ticks| trace.clock.duration_ns(ticks);
     let mut json = Json::new();
     json.object(|j| {
@@ -61,6 +66,8 @@ fn to_json(trace: &Trace, report: &Report) -> Json {
                     j.key("p50_ns").uint_or_null(spans.map(|s| ns(s.p50)));
                     j.key("p99_ns").uint_or_null(spans.map(|s| ns(s.p99)));
                     j.key("max_ns").uint_or_null(spans.map(|s| ns(s.max)));
+                    let left = left_out.get(&f.symbol).copied().unwrap_or_default();
+                    left_out_json(trace, j, &left);
                 });
             }
         });
@@ -68,7 +75,55 @@ fn to_json(trace: &Trace, report: &Report) -> Json {
     json
 }
 
-fn to_text(trace: &Trace, report: &Report, all: usize, width: usize) -> String {
+/// What the records do not tell of a function, as members of its row.
+fn left_out_json(trace: &Trace, j: &mut Json, left: &LeftOut) {
+    let ns = |ticks| trace.clock.duration_ns(ticks);
+    let (taken, taken_ticks) = left.taken_back();
+    j.key("lower_bound").bool(left.is_partial());
+    j.key("taken_back_calls").uint(taken);
+    j.key("taken_back_ns").uint(ns(taken_ticks));
+    j.key("demoted");
+    match left.demoted() {
+        None => j.null(),
+        Some(demoted) => j.object(|j| demoted_json(trace, j, &demoted)),
+    }
+}
+
+/// When and how a function stopped being recorded, as members of an object.
+pub(super) fn demoted_json(trace: &Trace, j: &mut Json, demoted: &Demoted) {
+    j.key("at_ns").int_or_null(Some(trace.clock.ns(demoted.tick)));
+    j.key("at_end").bool(demoted.at_end);
+    j.key("calls").uint(demoted.calls);
+    let mean = demoted.ticks.checked_div(demoted.spans);
+    j.key("mean_ns").uint_or_null(mean.map(|ticks| trace.clock.duration_ns(ticks)));
+}
+
+/// The same for people, behind the function's name.
+fn left_out_text(trace: &Trace, left: &LeftOut) -> String {
+    let human = |ticks| time::human(trace.clock.duration_ns(ticks));
+    let mut text = String::new();
+    let (taken, taken_ticks) = left.taken_back();
+    if taken > 0 {
+        text += &format!("  + {} short calls, {}", grouped(taken), human(taken_ticks));
+    }
+    if let Some(demoted) = left.demoted() {
+        let (calls, at) = (grouped(demoted.calls), time::seconds(trace.clock.ns(demoted.tick)));
+        text += &format!("  ≥ (not recorded from {at} on; {calls} calls until then");
+        if let Some(mean) = demoted.ticks.checked_div(demoted.spans) {
+            text += &format!(" of {} on average", human(mean));
+        }
+        text.push(')');
+    }
+    text
+}
+
+fn to_text(
+    trace: &Trace,
+    report: &Report,
+    left_out: &BTreeMap<SymbolId, LeftOut>,
+    all: usize,
+    width: usize,
+) -> String {
     use Align::{Left, Right};
     let mut table = Table::new(&[
         ("self", Right),
@@ -93,10 +148,12 @@ fn to_text(trace: &Trace, report: &Report, all: usize, width: usize) -> String {
             span(|s| s.p50),
             span(|s| s.p99),
             span(|s| s.max),
-            if at.is_empty() {
-                escape::text(&name).into_owned()
-            } else {
-                format!("{}  {at}", escape::text(&name))
+            {
+                let mut shown = escape::text(&name).into_owned();
+                if let Some(left) = left_out.get(&f.symbol) {
+                    shown += &left_out_text(trace, left);
+                }
+                if at.is_empty() { shown } else { format!("{shown}  {at}") }
             },
         ]);
     }

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rtrace_format::{Cause, Clock, Keyframe, Meta};
+use rtrace_format::figures::{self, Figures};
+use rtrace_format::{Cause, Clock, Keyframe, Meta, Symbol};
 use rtrace_session::host;
 use rtrace_session::liveness::{self, Here, Liveness, Recorded};
 
@@ -15,7 +16,7 @@ use super::losses::{self, Circumstances, Found};
 use super::overlay::{self, Overlay};
 use super::{IdMap, Source, Symbols, Trace};
 use crate::mmap::MappedFile;
-use crate::model::{End, Gap, Hook, Missing, Mode, Problem, Process, Thread};
+use crate::model::{End, Gap, Hook, Missing, Mode, Problem, Process, SymbolId, Thread};
 
 /// How to open a trace.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +44,8 @@ pub(super) struct Draft {
     pub session: Meta,
     pub processes: BTreeMap<u32, Meta>,
     pub ends: BTreeMap<u32, End>,
+    /// What each process left out, in dense ids.
+    pub figures: BTreeMap<u32, Vec<(SymbolId, Figures)>>,
     pub threads: BTreeMap<u64, ThreadDraft>,
     pub symbols: Symbols,
     pub problems: Vec<Problem>,
@@ -230,6 +233,8 @@ impl Draft {
                 End::Killed if meta.get("end").is_none() && content.torn.is_some() => End::Unknown,
                 end => end,
             };
+            let figures = self.figures_of(&meta);
+            self.figures.insert(number, figures);
             self.ends.insert(number, end);
             self.processes.insert(number, meta);
         }
@@ -269,6 +274,16 @@ impl Draft {
         content.ids
     }
 
+    /// What a `PROC` chunk says was left out; items that cannot be read are not shown.
+    fn figures_of(&mut self, meta: &Meta) -> Vec<(SymbolId, Figures)> {
+        let items = meta.get_list("figures").unwrap_or_default();
+        let figures = items.iter().filter_map(|item| {
+            let (figures, symbol) = figures::decode_item(item)?;
+            Some((self.symbols.add(Symbol::decode(symbol).ok()?), figures))
+        });
+        figures.collect()
+    }
+
     /// The session's clock.
     fn clock(&self, path: &Path) -> Result<Clock, OpenError> {
         Clock::from_meta(&self.session).map_err(|error| {
@@ -297,6 +312,9 @@ impl Draft {
                 process(number, meta, end, &self.session)
             })
             .collect();
+        for process in &mut trace.processes {
+            process.figures = self.figures.remove(&process.number).unwrap_or_default();
+        }
         for (serial, draft) in self.threads {
             let number = draft.meta.get_u64("process").unwrap_or(0) as u32;
             let index = numbers.binary_search(&number).unwrap_or(0);
@@ -338,6 +356,10 @@ fn process(number: u32, meta: &Meta, end: End, session: &Meta) -> Process {
         lost_without_ring: meta.get_u64("lost_without_ring").unwrap_or(0),
         overwritten_threads: meta.get_u64("overwritten_threads").unwrap_or(0),
         overwritten_events: meta.get_u64("overwritten_events").unwrap_or(0),
+        event_cost_ps: meta.get_u64("event_cost_ps").unwrap_or(0),
+        c_event_cost_ps: meta.get_u64("c_event_cost_ps").unwrap_or(0),
+        filtered: meta.get_u64("filtered").unwrap_or(0),
+        figures: Vec::new(),
         last_tick: meta.get_u64("started_tick").unwrap_or(0),
     }
 }

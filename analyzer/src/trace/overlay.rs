@@ -164,6 +164,9 @@ impl Overlay {
             meta.set("pid", Value::U64(header.pid.into()));
             meta.set("ppid", Value::U64(header.ppid.into()));
             meta.set("lost_without_ring", Value::U64(header.lost));
+            meta.set("event_cost_ps", Value::U64(header.event_cost_ps));
+            meta.set("c_event_cost_ps", Value::U64(header.c_event_cost_ps));
+            meta.set("filtered", Value::U64(header.filtered));
             meta.set("overwritten_threads", Value::U64(header.overwritten_threads));
             meta.set("overwritten_events", Value::U64(header.overwritten_events));
             if process.end == SessionEnd::Clean {
@@ -173,6 +176,15 @@ impl Overlay {
                 }
             }
             draft.ends.insert(header.number, end_of(process.end));
+            match self.reader.figures(header.number) {
+                // None where the file knows them already: a packed session's are gone.
+                Ok(figures) if figures.is_empty() => {}
+                Ok(figures) => {
+                    let dense = figures.into_iter().map(|one| (ids.get(one.id), one));
+                    draft.figures.insert(header.number, dense.collect());
+                }
+                Err(error) => draft.notes.push(error.to_string()),
+            }
         }
         for thread in self.threads {
             let draft_thread: &mut ThreadDraft = draft.threads.entry(thread.serial).or_default();

@@ -69,6 +69,9 @@ fn make_session(base: &Path) -> std::path::PathBuf {
         lost: 0,
         overwritten_threads: 0,
         overwritten_events: 0,
+        event_cost_ps: 0,
+        c_event_cost_ps: 0,
+        filtered: 0,
         meta: Meta::default(),
     };
     create::process_file(&dir, &process).expect("a process file");

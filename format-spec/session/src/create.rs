@@ -10,6 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rtrace_format::figures;
 use rtrace_format::process::ProcessHeader;
 use rtrace_format::ring::{self, Extent, RingHeader};
 use rtrace_format::session::{self, SessionHeader};
@@ -38,6 +39,11 @@ pub fn symbols_path(dir: &Path) -> PathBuf {
 /// Where the file of a process is.
 pub fn process_path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("process-{number}"))
+}
+
+/// Where the figures of a process are, if it has any.
+pub fn figures_path(dir: &Path, number: u32) -> PathBuf {
+    dir.join(format!("figures-{number}"))
 }
 
 /// Where the ring of a thread is.
@@ -78,6 +84,29 @@ pub fn process_file(dir: &Path, header: &ProcessHeader) -> Result<File> {
 /// The bytes that [`process_file`] allocates.
 pub fn process_len(header: &ProcessHeader) -> u64 {
     (header.encode().len() as u64).next_multiple_of(PAGE)
+}
+
+/// The bytes that [`figures_file`] allocates.
+pub const FIGURES_LEN: u64 = 64 << 10;
+
+/// Creates the figures file of a process, with an empty table.
+///
+/// # Errors
+///
+/// As [`session_file`].
+pub fn figures_file(dir: &Path, uuid: &[u8; 16], number: u32) -> Result<File> {
+    create_with(&figures_path(dir, number), &figures::encode_header(uuid, number), FIGURES_LEN)
+}
+
+/// Makes a figures file longer, from `offset` on by `bytes`, which are allocated and zero.
+///
+/// # Errors
+///
+/// It is gone; no room ([`Error::is_no_space`]).
+pub fn grow_figures(path: &Path, offset: u64, bytes: u64) -> Result<File> {
+    let file = open_rw(path)?;
+    allocate(&file, path, offset, bytes)?;
+    Ok(file)
 }
 
 /// Creates a ring with a shadow stack of [`ring::STACK_FRAMES`] frames and

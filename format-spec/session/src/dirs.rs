@@ -186,7 +186,8 @@ pub fn remove_session_dir(dir: &Path) -> Result<()> {
         let name = name.as_bytes();
         let ours = name == b"symbols"
             || numbered(name, b"ring-").is_some()
-            || numbered(name, b"process-").is_some();
+            || numbered(name, b"process-").is_some()
+            || numbered(name, b"figures-").is_some();
         if ours {
             let path = entry.path();
             fs::remove_file(&path).map_err(|e| Error::io(&path, "remove", e))?;

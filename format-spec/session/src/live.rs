@@ -17,6 +17,7 @@
 //! Ids in what is read here are those of the symbols file; [`SymbolFile`] says
 //! what they mean.
 
+pub mod figures;
 mod over;
 mod process;
 mod ring;
@@ -191,6 +192,15 @@ impl SessionReader {
     /// The process with this number.
     pub fn process(&self, number: u32) -> Option<&Process> {
         self.processes.get(&number)
+    }
+
+    /// What the process with this number left out of its records, by function.
+    ///
+    /// # Errors
+    ///
+    /// Its figures file is there and cannot be read.
+    pub fn figures(&self, number: u32) -> Result<Vec<rtrace_format::figures::Figures>> {
+        figures::read(&self.dir, number, &self.header.uuid)
     }
 
     /// The threads whose rings are there, by serial.

@@ -25,9 +25,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rtrace_format::{Value, figures};
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::giveback::GiveBack;
-use crate::live::{Process, SessionReader};
+use crate::live::{self, Process, SessionReader};
 use crate::liveness::Liveness;
 use crate::{create, dirs, join};
 
@@ -234,18 +236,27 @@ fn pack_threads(
         }
     }
     for process in session.processes() {
-        describe_process(packer, process)?;
+        describe_process(packer, session.dir(), process)?;
     }
     Ok(unread)
 }
 
 /// Writes the `PROC` chunk of a process, unless it is there already.
-pub(crate) fn describe_process(packer: &mut Packer, process: &Process) -> Result<()> {
+pub(crate) fn describe_process(packer: &mut Packer, dir: &Path, process: &Process) -> Result<()> {
     // A child whose parent died before the fork never was a process.
     if process.header.pid == 0 {
         return Ok(());
     }
-    packer.process(process.header.number, &describe::process(process))
+    let number = process.header.number;
+    let mut meta = describe::process(process);
+    // What cannot be read of these keeps nobody from the rest.
+    let figures = live::figures::read(dir, number, &packer.uuid()).unwrap_or_default();
+    if !figures.is_empty() {
+        let symbols = &mut packer.sink.symbols;
+        let known = figures.iter().filter_map(|entry| Some((entry, symbols.value(entry.id)?)));
+        meta.set("figures", Value::List(figures::encode_list(known)));
+    }
+    packer.process(number, &meta)
 }
 
 fn is_same_file(a: &Path, b: &Path) -> bool {

@@ -90,6 +90,9 @@ impl World {
             lost: 0,
             overwritten_threads: 0,
             overwritten_events: 0,
+            event_cost_ps: 0,
+            c_event_cost_ps: 0,
+            filtered: 0,
             meta,
         };
         create::process_file(&self.dir, &header).unwrap();

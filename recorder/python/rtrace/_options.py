@@ -48,6 +48,33 @@ def parse_size(value: int | str, name: str, smallest: int) -> int:
     return size
 
 
+_TIMES = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
+
+
+def parse_duration(value: str | float, name: str = "min_duration") -> int:
+    """The nanoseconds that ``10us`` or a number of seconds stand for."""
+    wrong = ValueError(f"{name}: {value!r} is no time; write 10us, for example")
+    if isinstance(value, str):
+        text = value.strip()
+        digits = text.rstrip("num s")
+        unit = text[len(digits) :].strip()
+        if unit not in _TIMES:
+            raise wrong
+        number, factor = digits, _TIMES[unit]
+    else:
+        number, factor = value, _TIMES["s"]
+    try:
+        nanoseconds = float(number) * factor
+        rounded = round(nanoseconds)
+    except (ValueError, OverflowError, TypeError):
+        raise wrong from None
+    if nanoseconds < 0:
+        raise ValueError(f"{name}: {value!r} is less than nothing")
+    if rounded >= 1 << 62:
+        raise ValueError(f"{name}: {value!r} is too long")
+    return rounded
+
+
 def checked(
     output: str | os.PathLike[str],
     *,
@@ -76,8 +103,6 @@ def checked(
         raise ValueError(wrong)
     if budget is not None:
         raise ValueError("budget: this version of rtrace cannot hold one")
-    if min_duration is not None:
-        raise ValueError("min_duration: this version of rtrace cannot take short calls back")
     if max_depth is not None and max_depth < 1:
         raise ValueError("max_depth: must be at least 1")
     if argv is None:
@@ -98,6 +123,7 @@ def checked(
         "ring_dir": None if ring_dir is None else os.fsencode(ring_dir),
         "include": _patterns(include),
         "exclude": _patterns(exclude),
+        "min_duration_ns": None if min_duration is None else parse_duration(min_duration),
         "max_depth": max_depth,
         "children": bool(children),
         "argv": [os.fsencode(argument) for argument in argv],

@@ -108,6 +108,13 @@ impl Place {
         body / 8
     }
 
+    /// Says that records were taken back: what a reader copied meanwhile may be a mixture.
+    pub fn rewind(&self) {
+        let state = &self.words()[field::OUTER / 8];
+        let counted = state.load(Ordering::Relaxed).wrapping_add(1 << 32);
+        state.store(counted, Ordering::Release);
+    }
+
     /// Marks the segment full: `body` and `used` are word counts, `records` the numbered ones.
     pub fn seal(&self, body: usize, used: usize, records: u64, end_tick: u64) {
         let words = self.words();

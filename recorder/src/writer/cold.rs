@@ -16,7 +16,7 @@ use crate::ring::segment::{Opening, Place};
 use crate::ring::{Refused, Ring};
 use crate::thread;
 use crate::writer::fibers::{Ask, Fibers};
-use crate::writer::{Writer, frame_flags};
+use crate::writer::{Writer, frame_flags, short};
 
 /// What a writer cannot do by itself, because it needs the interpreter.
 #[derive(Debug, Clone, Copy)]
@@ -34,14 +34,16 @@ pub struct Helpers {
 #[derive(Debug)]
 pub struct Cold {
     pub(super) helpers: Helpers,
-    recording: Option<Arc<Recording>>,
+    pub(super) recording: Option<Arc<Recording>>,
     pub(super) ring: Option<Ring>,
     pub(super) fibers: Fibers,
     tid: u32,
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
     /// First word of the active segment's records.
     body: *const AtomicU64,
     body_index: usize,
+    /// Nothing before this word is taken back any more.
+    pub(super) barrier: *const AtomicU64,
     /// End of the active segment.
     end: *const AtomicU64,
     first_record: u64,
@@ -83,6 +85,7 @@ impl Cold {
             place: None,
             body: ptr::null(),
             body_index: 0,
+            barrier: ptr::null(),
             end: ptr::null(),
             first_record: 0,
             unnumbered: 0,
@@ -138,6 +141,7 @@ impl Writer {
         self.ticks = Ticks::of(&recording.clock);
         self.cold.max_depth =
             recording.options.max_depth.map_or(usize::MAX, |depth| depth as usize);
+        self.short = short::bound(&recording);
         self.cold.recording = Some(recording);
         self.cold.ring = Some(ring);
         self.cold.first_record = 0;
@@ -169,6 +173,7 @@ impl Writer {
     pub fn detach(&mut self) {
         self.limit = ptr::null();
         self.cursor = ptr::null();
+        self.short = 0;
         self.capacity = 0;
         self.depth = 0;
         self.stack = ptr::null();
@@ -336,6 +341,7 @@ impl Writer {
         if flags & UNNUMBERED != 0 {
             self.cold.unnumbered += 1;
         }
+        self.cold.barrier = self.cursor;
     }
 
     /// Whether nothing was recorded in this ring yet.
@@ -375,6 +381,7 @@ impl Writer {
             cell.store(Word::extend(delta).0, Ordering::Release);
             self.cursor = self.cursor.wrapping_add(1);
             self.cold.unnumbered += 1;
+            self.cold.barrier = self.cursor;
             self.last_tick = tick;
             return Some((0, tick));
         };
@@ -426,6 +433,7 @@ impl Writer {
         cold.place = Some(place);
         cold.body_index = body;
         cold.body = words.as_ptr();
+        cold.barrier = cold.body;
         cold.end = words.as_ptr_range().end;
         cold.unnumbered = 0;
         self.cursor = cold.body;

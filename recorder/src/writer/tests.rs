@@ -27,8 +27,16 @@ pub(crate) struct Fixture {
 }
 
 pub(crate) fn fixture(ring_size: u64, max_memory: u64, max_depth: Option<u32>) -> Fixture {
+    fixture_with(ring_size, max_memory, |options| options.max_depth = max_depth)
+}
+
+pub(crate) fn fixture_with(
+    ring_size: u64,
+    max_memory: u64,
+    change: impl FnOnce(&mut Options),
+) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options {
+    let mut options = Options {
         output: dir.path().join("trace.bin"),
         mode: Mode::Flight,
         hook: HookKind::Profile,
@@ -39,11 +47,13 @@ pub(crate) fn fixture(ring_size: u64, max_memory: u64, max_depth: Option<u32>) -
         max_memory: Some(max_memory),
         ring_dir: Some(dir.path().to_owned()),
         filter: Filter::default(),
-        max_depth,
+        min_duration_ns: None,
+        max_depth: None,
         children: false,
         runner: false,
         argv: vec![],
     };
+    change(&mut options);
     let begun = session::begin(options, &Interpreter::default()).unwrap();
     Fixture { _dir: dir, recording: Arc::new(begun.recording) }
 }
@@ -96,6 +106,8 @@ fn records(read: &Read) -> Vec<(u64, Kind, u32)> {
     });
     numbered.collect()
 }
+
+mod short;
 
 #[derive(Debug, Clone, Copy)]
 enum Op {

@@ -142,6 +142,9 @@ pub fn session_of(name: &str, symbols: Vec<u8>, ring_file: Vec<u8>) -> Vec<Golde
         lost: 0,
         overwritten_threads: 0,
         overwritten_events: 0,
+        event_cost_ps: 0,
+        c_event_cost_ps: 0,
+        filtered: 0,
         meta: process_meta("flight"),
     };
     [

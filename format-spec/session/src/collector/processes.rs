@@ -70,7 +70,7 @@ impl Processes {
             return Ok(false);
         };
         let watched = watched(process);
-        describe_process(packer, &watched.process)?;
+        describe_process(packer, &self.dir, &watched.process)?;
         self.all.insert(number, watched);
         Ok(true)
     }
@@ -155,7 +155,7 @@ impl Processes {
         if let Ok(Some(read)) = read_process(&path, number) {
             process.header = read.header;
         }
-        describe_process(packer, process)?;
+        describe_process(packer, &self.dir, process)?;
         if number == 0 {
             // Whoever started the program looks at the trace now.
             packer.index(false)?;

@@ -201,7 +201,30 @@ impl Ring {
                 Err(error) => Taken::Damaged(error),
             });
         }
-        Ok(Taken::Torn)
+        self.take_settled(slot, buf)
+    }
+
+    /// Copies what can be had of a segment whose writer takes short calls back all the time.
+    ///
+    /// Only entries, and lines and instructions behind them, are ever taken back: what stands
+    /// before any other record is there to stay. So a second copy is exact up to the last such
+    /// record that the first one holds, and what is behind it is left out.
+    fn take_settled(&self, slot: Slot, buf: &mut [u8]) -> Result<Taken> {
+        let before = self.version(slot.offset)?;
+        let got = read::read_at(&self.file, &self.path, buf, slot.offset)?;
+        let settled = segment::settled(&buf[..got]);
+        let got = read::read_at(&self.file, &self.path, buf, slot.offset)?;
+        let lap = |version: Option<(u64, u32)>| version.map(|(lap, _)| lap);
+        if lap(before) != Some(slot.lap) || lap(self.version(slot.offset)?) != Some(slot.lap) {
+            return Ok(Taken::Overwritten);
+        }
+        let Some(settled) = settled.filter(|&end| end <= got) else { return Ok(Taken::Torn) };
+        buf[settled..].fill(0);
+        segment::unseal(buf);
+        Ok(match Segment::parse(&buf[..got]) {
+            Ok(segment) if segment.serial == self.header.serial => Taken::Segment(segment),
+            _ => Taken::Torn,
+        })
     }
 
     /// Whether the flags at `slot` differ from those in the copy.

@@ -30,6 +30,15 @@ pub(crate) fn process(process: &Process) -> Meta {
         }
     }
     meta.set("lost_without_ring", Value::U64(header.lost));
+    for (key, value) in [
+        ("event_cost_ps", header.event_cost_ps),
+        ("c_event_cost_ps", header.c_event_cost_ps),
+        ("filtered", header.filtered),
+    ] {
+        if value > 0 {
+            meta.set(key, Value::U64(value));
+        }
+    }
     if header.overwritten_threads > 0 {
         meta.set("overwritten_threads", Value::U64(header.overwritten_threads));
         meta.set("overwritten_events", Value::U64(header.overwritten_events));

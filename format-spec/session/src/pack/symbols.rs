@@ -84,6 +84,12 @@ impl Symbols {
         }
     }
 
+    /// The structured value of an id of the symbols file, if it can be read.
+    pub(crate) fn value(&mut self, raw: u32) -> Option<Vec<u8>> {
+        let symbol = self.file.as_mut().and_then(|file| file.get(raw).ok().flatten());
+        symbol.map(|symbol| symbol.encode())
+    }
+
     #[cold]
     fn look_up(&mut self, raw: u32) -> u32 {
         let at = raw as usize;
