@@ -137,7 +137,7 @@ impl TraceBuilder {
         }
         let mut stack = Stack::from_keyframe(&keyframe);
         let ids = self.symbols.len() + 4;
-        let summary = SummaryBuilder::new(ids).summarize(&rows, &mut stack).encode();
+        let summary = SummaryBuilder::new(ids).summarize(&rows, &mut stack);
         let header = EventHeader {
             serial: pen.serial,
             lost_before: std::mem::take(&mut pen.lost_before),
@@ -145,7 +145,7 @@ impl TraceBuilder {
             keyframe,
             ..EventHeader::default()
         };
-        let payload = Encoder::new().unwrap().encode(&header, &rows, &summary).unwrap();
+        let payload = Encoder::new().unwrap().encode(&header, &rows, Some(&summary)).unwrap();
         self.chunk(tag::EVENTS, &payload, pen.serial);
         let mut whole = start;
         for record in rows.iter() {
@@ -163,7 +163,7 @@ impl TraceBuilder {
             rows.payload.extend(payload);
         }
         let header = EventHeader { serial: pen.serial, ..EventHeader::default() };
-        let payload = Encoder::new().unwrap().encode(&header, &rows, &[]).unwrap();
+        let payload = Encoder::new().unwrap().encode(&header, &rows, None).unwrap();
         self.chunk(tag::EVENTS, &payload, pen.serial);
     }
 

@@ -24,6 +24,8 @@ pub mod tag {
     pub const SYMBOLS: [u8; 4] = *b"SYMB";
     /// Events of one thread.
     pub const EVENTS: [u8; 4] = *b"EVNT";
+    /// The summary of consecutive event chunks of one thread.
+    pub const NODE: [u8; 4] = *b"NODE";
     /// The index of the chunks before it.
     pub const INDEX: [u8; 4] = *b"INDX";
 }

@@ -1,11 +1,12 @@
 //! Event chunks: consecutive records of one thread, by column (SPEC section 9.2).
 
-use crate::bytes::{Reader, pad, put_at};
+use crate::bytes::{Reader, crc32, pad, put_at, u32_at};
 use crate::columns;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Keyframe;
 use crate::record::{Cause, Kind, Word};
 use crate::rows::Rows;
+use crate::summary::Summary;
 
 /// Length of the fixed header, in bytes.
 pub const HEADER_LEN: usize = 96;
@@ -13,7 +14,9 @@ pub const HEADER_LEN: usize = 96;
 pub const WORDS_MAX: usize = 1 << 17;
 /// The most outermost frames of a keyframe, and the most innermost ones.
 pub const KEYFRAME_MAX: u32 = 1 << 16;
-/// Offset of the compressed columns' length in the header.
+/// Length of the checksum behind the summary.
+const CHECKSUM_LEN: usize = 4;
+/// Offset of the summary's length in the header; that of the columns follows.
 const SUMMARY_LEN_AT: usize = 80;
 
 /// What an event chunk says before its columns are decoded.
@@ -109,6 +112,8 @@ pub struct EventChunk<'a> {
     pub header: EventHeader,
     /// The summary's bytes; see [`crate::Summary::parse`].
     pub summary: &'a [u8],
+    /// Everything before the columns' padding: what a checksum of its own covers.
+    front: &'a [u8],
     /// The columns, still compressed.
     pub columns: &'a [u8],
 }
@@ -122,9 +127,24 @@ impl<'a> EventChunk<'a> {
         let mut reader = Reader::new(payload, "an event chunk");
         let (header, summary_len, columns_len) = EventHeader::decode(&mut reader)?;
         let summary = reader.take(summary_len as usize)?;
-        reader.skip((summary_len as usize).next_multiple_of(8) - summary_len as usize)?;
+        reader.skip(CHECKSUM_LEN)?;
+        let front = &payload[..reader.offset() as usize];
+        reader.skip(front.len().next_multiple_of(8) - front.len())?;
         let columns = reader.take(columns_len as usize)?;
-        Ok(EventChunk { header, summary, columns })
+        Ok(EventChunk { header, summary, front, columns })
+    }
+
+    /// Checks all but the columns.
+    ///
+    /// # Errors
+    /// The checksum is not that of header, keyframe and summary.
+    pub fn check_front(&self) -> Result<()> {
+        let at = self.front.len() - CHECKSUM_LEN;
+        if u32_at(self.front, at) != Some(crc32(&self.front[..at])) {
+            let what = ErrorKind::BadChecksum("the beginning of an event chunk");
+            return Err(Error::new(what, at as u64));
+        }
+        Ok(())
     }
 
     /// Decodes the columns. `scratch` is memory to be used again from chunk to chunk.
@@ -132,9 +152,7 @@ impl<'a> EventChunk<'a> {
     /// # Errors
     /// Damaged compression, or columns that are not what the header says.
     pub fn rows(&self, scratch: &mut Vec<u8>) -> Result<Rows> {
-        let at = (HEADER_LEN
-            + Keyframe::encoded_len(self.header.keyframe.frames.len())
-            + self.summary.len().next_multiple_of(8)) as u64;
+        let at = self.front.len().next_multiple_of(8) as u64;
         let damaged = |_| Error::new(ErrorKind::Compression, at);
         let (rows, payload) = (self.header.rows as usize, self.header.payload_words as usize);
         let len = 8 * (rows + payload);
@@ -188,7 +206,12 @@ impl Encoder {
     ///
     /// # Errors
     /// More words than a chunk holds, or zstd failed.
-    pub fn encode(&mut self, header: &EventHeader, rows: &Rows, summary: &[u8]) -> Result<Vec<u8>> {
+    pub fn encode(
+        &mut self,
+        header: &EventHeader,
+        rows: &Rows,
+        summary: Option<&Summary>,
+    ) -> Result<Vec<u8>> {
         if rows.rows.len() > WORDS_MAX || rows.payload.len() > WORDS_MAX {
             return Err(Error::new(ErrorKind::TooLarge("an event chunk"), 52));
         }
@@ -197,6 +220,7 @@ impl Encoder {
         self.planes.extend(rows.payload.iter().flat_map(|word| word.to_le_bytes()));
         let columns =
             self.zstd.compress(&self.planes).map_err(|_| Error::new(ErrorKind::Compression, 0))?;
+        let summary = summary.map_or(Vec::new(), |summary| summary.encode(columns.len()));
         let keyframe = &header.keyframe;
         let inner = keyframe.frames.len() as u32 - keyframe.outer.min(keyframe.frames.len() as u32);
         let mut out = Vec::with_capacity(HEADER_LEN + summary.len() + columns.len() + 1024);
@@ -228,7 +252,8 @@ impl Encoder {
         keyframe.encode(&mut out);
         let lens = [(summary.len() as u32).to_le_bytes(), (columns.len() as u32).to_le_bytes()];
         put_at(&mut out, SUMMARY_LEN_AT, &lens.concat());
-        out.extend_from_slice(summary);
+        out.extend_from_slice(&summary);
+        out.extend(crc32(&out).to_le_bytes());
         pad(&mut out, 8);
         out.extend(columns);
         Ok(out)
@@ -266,7 +291,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunks_come_back(rows in any_rows(), depth in 0u32..50, summary: Vec<u8>) {
+        fn chunks_come_back(rows in any_rows(), depth in 0u32..50, summarized: bool) {
             let frames: Vec<Frame> = (0..depth).map(|i| Frame::new(i, 0, 5)).collect();
             let header = EventHeader {
                 serial: 3,
@@ -278,9 +303,23 @@ mod tests {
                 keyframe: Keyframe::of(&frames, 8, 1024),
                 ..EventHeader::default()
             };
-            let payload = Encoder::new().unwrap().encode(&header, &rows, &summary).unwrap();
+            let summary = summarized.then(|| {
+                let mut stack = crate::Stack::from_keyframe(&header.keyframe);
+                crate::SummaryBuilder::new(99).summarize(&rows, &mut stack)
+            });
+            let payload =
+                Encoder::new().unwrap().encode(&header, &rows, summary.as_ref()).unwrap();
             let chunk = EventChunk::parse(&payload).unwrap();
-            prop_assert_eq!(chunk.summary, &summary[..]);
+            prop_assert_eq!(chunk.check_front(), Ok(()));
+            if let Some(mut summary) = summary {
+                let found = Summary::parse(chunk.summary).unwrap();
+                if found.functions.is_none() {
+                    summary.functions = None;
+                }
+                prop_assert_eq!(found, summary);
+            } else {
+                prop_assert!(chunk.summary.is_empty());
+            }
             prop_assert_eq!(&chunk.header.keyframe, &header.keyframe);
             let prefix = &payload[..payload.len() - chunk.columns.len()];
             prop_assert_eq!(EventHeader::parse(prefix), Ok((chunk.header.clone(), chunk.summary)));
@@ -292,7 +331,7 @@ mod tests {
 
         #[test]
         fn a_changed_byte_gives_a_result_or_an_error(rows in any_rows(), at: prop::sample::Index, byte: u8) {
-            let mut payload = Encoder::new().unwrap().encode(&EventHeader::default(), &rows, b"").unwrap();
+            let mut payload = Encoder::new().unwrap().encode(&EventHeader::default(), &rows, None).unwrap();
             let at = at.index(payload.len());
             payload[at] = byte;
             if let Ok(chunk) = EventChunk::parse(&payload) {
@@ -313,7 +352,7 @@ mod tests {
         let mut header = EventHeader::default();
         header.keyframe.depth = 0;
         let rows = Rows { rows: vec![Word::new(Kind::Call, 4, 1).0; WORDS_MAX], ..Rows::default() };
-        let mut payload = Encoder::new().unwrap().encode(&header, &rows, b"").unwrap();
+        let mut payload = Encoder::new().unwrap().encode(&header, &rows, None).unwrap();
         put_at(&mut payload, 52, &1u32.to_le_bytes());
         put_at(&mut payload, 56, &1u32.to_le_bytes());
         let chunk = EventChunk::parse(&payload).unwrap();

@@ -50,6 +50,12 @@ impl Histogram {
         histogram
     }
 
+    /// A histogram of bins that are known to ascend.
+    pub(crate) fn of_ascending(bins: Vec<(u16, u64)>) -> Histogram {
+        debug_assert!(bins.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        Histogram { bins }
+    }
+
     /// The bins that are not empty, in ascending order, and their counts.
     pub fn bins(&self) -> &[(u16, u64)] {
         &self.bins
@@ -69,8 +75,33 @@ impl Histogram {
 
     /// Adds every value of `other`.
     pub fn merge(&mut self, other: &Histogram) {
+        let mut at = 0;
+        let mut missing = 0;
         for &(bin, count) in &other.bins {
-            self.add(bin, count);
+            while self.bins.get(at).is_some_and(|&(own, _)| own < bin) {
+                at += 1;
+            }
+            match self.bins.get_mut(at) {
+                Some(own) if own.0 == bin => own.1 = own.1.saturating_add(count),
+                _ => missing += 1,
+            }
+        }
+        if missing == 0 {
+            return;
+        }
+        // From behind, so that every bin moves once at most.
+        let (mut from, mut to) = (self.bins.len(), self.bins.len() + missing);
+        self.bins.resize(to, (0, 0));
+        for &(bin, count) in other.bins.iter().rev() {
+            while from > 0 && self.bins[from - 1].0 > bin {
+                (from, to) = (from - 1, to - 1);
+                self.bins[to] = self.bins[from];
+            }
+            if from > 0 && self.bins[from - 1].0 == bin {
+                continue;
+            }
+            to -= 1;
+            self.bins[to] = (bin, count);
         }
     }
 

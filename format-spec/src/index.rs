@@ -17,21 +17,23 @@ pub const FINAL: u32 = 1;
 pub struct IndexEntry {
     /// What the chunk is.
     pub tag: [u8; 4],
+    /// Its level, of `NODE`.
+    pub level: u32,
     /// Where it begins in the file.
     pub offset: u64,
     /// Length of its payload, in bytes.
     pub len: u64,
-    /// The thread, of `EVNT` and `THRD`.
+    /// The thread, of `EVNT`, `NODE` and `THRD`.
     pub serial: u64,
-    /// Its first record number, of `EVNT`.
+    /// Its first record number, of `EVNT` and `NODE`.
     pub first_record: u64,
-    /// Its base tick, of `EVNT`.
+    /// Its base tick, of `EVNT` and `NODE`.
     pub base_tick: u64,
-    /// The tick of its last record, of `EVNT`.
+    /// The tick of its last record, of `EVNT` and `NODE`.
     pub end_tick: u64,
-    /// How many numbered records it holds, of `EVNT`.
+    /// How many numbered records it holds, of `EVNT` and `NODE`.
     pub records: u32,
-    /// The greatest depth that it reaches, of `EVNT`.
+    /// The greatest depth that it reaches, of `EVNT` and `NODE`.
     pub max_depth: u32,
 }
 
@@ -53,6 +55,7 @@ impl Index {
         for entry in &self.entries {
             let mut bytes = [0; ENTRY_LEN];
             put_at(&mut bytes, 0, &entry.tag);
+            put_at(&mut bytes, 4, &entry.level.to_le_bytes());
             put_at(&mut bytes, 8, &entry.offset.to_le_bytes());
             put_at(&mut bytes, 16, &entry.len.to_le_bytes());
             put_at(&mut bytes, 24, &entry.serial.to_le_bytes());
@@ -80,9 +83,9 @@ impl Index {
         let mut entries = Vec::with_capacity(count);
         for _ in 0..count {
             let tag = reader.u32()?.to_le_bytes();
-            reader.skip(4)?;
             entries.push(IndexEntry {
                 tag,
+                level: reader.u32()?,
                 offset: reader.u64()?,
                 len: reader.u64()?,
                 serial: reader.u64()?,
@@ -144,7 +147,8 @@ mod tests {
     #[test]
     fn an_index_comes_back() {
         let entry = IndexEntry {
-            tag: *b"EVNT",
+            tag: *b"NODE",
+            level: 9,
             offset: 1,
             len: 2,
             serial: 3,

@@ -29,6 +29,7 @@ pub mod index;
 pub mod lanes;
 pub mod long;
 pub mod meta;
+pub mod node;
 pub mod process;
 pub mod record;
 pub mod ring;

@@ -106,7 +106,7 @@ proptest! {
     fn chunks(words in any_words(), base_tick: u64, first_record in 0u64..1 << 60) {
         let mut rows = Rows { base_tick, first_record, ..Rows::default() };
         rows.split(words.iter().copied());
-        let payload = Encoder::new().expect("zstd").encode(&EventHeader::default(), &rows, b"").expect("fits");
+        let payload = Encoder::new().expect("zstd").encode(&EventHeader::default(), &rows, None).expect("fits");
         let chunk = EventChunk::parse(&payload).expect("a chunk");
         let columns = zstd::stream::decode_all(chunk.columns).expect("a zstd frame");
         prop_assert_eq!(columns.len(), 8 * words.len());

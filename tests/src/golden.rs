@@ -8,7 +8,7 @@ mod finished;
 mod ring;
 
 pub use fibers::ring_fibers;
-pub use finished::{empty, exception, footer_missing, one_call, threads, truncated};
+pub use finished::{empty, exception, footer_missing, one_call, pyramid, threads, truncated};
 pub use ring::ring_wrapped;
 
 /// The uuid of every golden recording.
@@ -26,6 +26,7 @@ pub fn all() -> Vec<GoldenFile> {
         ("one_call.bin", one_call()),
         ("threads.bin", threads()),
         ("exception.bin", exception()),
+        ("pyramid.bin", pyramid()),
         ("truncated.bin", truncated()),
         ("footer_missing.bin", footer_missing()),
     ]
@@ -37,11 +38,12 @@ pub fn all() -> Vec<GoldenFile> {
 }
 
 /// The recordings by the name of their dump: a file, or a session's directory.
-pub const RECORDINGS: [(&str, &str); 8] = [
+pub const RECORDINGS: [(&str, &str); 9] = [
     ("empty", "empty.bin"),
     ("one_call", "one_call.bin"),
     ("threads", "threads.bin"),
     ("exception", "exception.bin"),
+    ("pyramid", "pyramid.bin"),
     ("ring_wrapped", "ring_wrapped"),
     ("ring_fibers", "ring_fibers"),
     ("truncated", "truncated.bin"),

@@ -7,7 +7,7 @@ byte is a difference in understanding.
 import json
 import uuid
 
-from . import eventchunk, segment
+from . import eventchunk, segment, summary
 from .cursor import FormatError, text
 
 
@@ -85,10 +85,13 @@ def summary_lines(one):
         f" unwinds={one.unwinds} calls={one.calls}"
         f" longest={one.longest_ticks},{one.longest_id},{one.longest_start}"
     )
-    for f in one.functions:
+    if one.functions is None:
+        yield "  functions untold"
+    for f in one.functions or ():
         bins = ",".join(f"{at}:{count}" for at, count in f.bins)
+        mask = "" if f.children is None else f" children={f.children}"
         yield (
-            f"  function {f.id} calls={f.calls} self={f.self_ticks} total={f.total_ticks}"
+            f"  function {f.id}{mask} calls={f.calls} self={f.self_ticks} total={f.total_ticks}"
             f" spans={f.spans} min={f.min} max={f.max} bins=[{bins}]"
         )
     for depth, (ids, shares) in enumerate(one.rows):
@@ -118,12 +121,19 @@ def file_lines(file):
                 yield symbol_line(number, one)
         elif chunk.tag == "EVNT":
             yield from event_lines(line, content)
+        elif chunk.tag == "NODE":
+            yield (
+                f"{line} serial={content.serial} first={content.first_number}"
+                f" base={content.base_tick} last={content.last_tick} numbered={content.numbered}"
+                f" level={content.level} children={content.children} chunks={content.chunks}"
+            )
+            yield from summary_lines(content.summary)
         elif chunk.tag == "INDX":
             flags, entries = content
             yield f"{line} flags={flags}"
             for e in entries:
                 yield (
-                    f"  entry {e.tag} offset={e.offset} length={e.length} serial={e.serial}"
+                    f"  entry {e.tag} level={e.level} offset={e.offset} length={e.length} serial={e.serial}"
                     f" first={e.first_number} base={e.base_tick} last={e.last_tick}"
                     f" numbered={e.numbered} depth={e.depth}"
                 )
@@ -144,7 +154,7 @@ def event_lines(line, e):
     yield from frame_lines(e.keyframe.frames)
     try:
         if e.summary_length:
-            yield from summary_lines(eventchunk.summary(e.summary))
+            yield from summary_lines(summary.parse(e.summary))
         yield from record_lines(eventchunk.event_records(e))
     except FormatError:
         yield "  damaged"

@@ -1,5 +1,6 @@
-"""EVNT chunks and their summaries (SPEC sections 9.2 and 10)."""
+"""EVNT chunks (SPEC section 9.2)."""
 
+import zlib
 from collections import namedtuple
 
 from .cursor import Cursor, FormatError
@@ -16,12 +17,6 @@ Events = namedtuple(
     " payload_count fiber depth outer inner summary_length columns_length lap"
     " keyframe summary columns base",
 )
-Summary = namedtuple(
-    "Summary",
-    "busy depth exceptions unwinds calls longest_ticks longest_id longest_start functions rows",
-)
-Function = namedtuple("Function", "id calls self_ticks total_ticks spans min max bins")
-
 
 def parse(payload, base=0):
     """The header, keyframe and summary; the columns stay compressed."""
@@ -34,6 +29,8 @@ def parse(payload, base=0):
         raise FormatError("a keyframe larger than a chunk may have", base + 72)
     start = keyframe(c, names["depth"], names["outer"], names["inner"])
     piece = c.take(names["summary_length"])
+    if zlib.crc32(payload[: c.at]) != c.u32():
+        raise FormatError("the checksum before the columns is wrong", base + c.at - 4)
     c.take(-c.at % 8)
     columns = c.take(names["columns_length"])
     return Events(keyframe=start, summary=piece, columns=columns, base=base, **names)
@@ -51,29 +48,3 @@ def rows(events):
 def event_records(events):
     words, payload = rows(events)
     return records(words, payload, events.base_tick, events.first_number)
-
-
-def summary(piece):
-    c = Cursor(piece)
-    head = [c.varint() for _ in range(8)]
-    functions, last = [], 0
-    for _ in range(c.count(c.varint(), 5)):
-        last += c.varint()
-        calls, self_ticks, total, spans = (c.varint() for _ in range(4))
-        least = most = 0
-        bins = []
-        if spans:
-            least = c.varint()
-            most = least + c.varint()
-            at = 0
-            for _ in range(c.count(c.varint(), 2)):
-                at += c.varint()
-                bins.append((at, c.varint()))
-        functions.append(Function(last, calls, self_ticks, total, spans, least, most, bins))
-    row_list = []
-    for _ in range(c.count(c.varint(), 32)):
-        ids = [c.varint() for _ in range(16)]
-        row_list.append((ids, list(c.take(16))))
-    if c.left():
-        c.fail(f"{c.left()} bytes after the summary")
-    return Summary(*head, functions, row_list)

@@ -3,11 +3,11 @@
 from collections import namedtuple
 
 from . import chunks as framing
-from . import eventchunk, structured
+from . import eventchunk, structured, summary
 from .cursor import Cursor, FormatError
 
 Entry = namedtuple(
-    "Entry", "tag reserved offset length serial first_number base_tick last_tick numbered depth"
+    "Entry", "tag level offset length serial first_number base_tick last_tick numbered depth"
 )
 
 
@@ -68,13 +68,15 @@ class TraceFile:
             events = eventchunk.parse(chunk.payload, base)
             self.events.append(events)
             return events
+        if chunk.tag == "NODE":
+            return summary.node(chunk.payload, base)
         if chunk.tag == "INDX":
             flags, count = c.u32(), c.u32()
             entries = []
             for _ in range(c.count(count, 64)):
-                tag, reserved = c.take(4).decode("ascii", "replace"), c.u32()
+                tag, level = c.take(4).decode("ascii", "replace"), c.u32()
                 numbers = [c.u64() for _ in range(6)]
-                entries.append(Entry(tag, reserved, *numbers, c.u32(), c.u32()))
+                entries.append(Entry(tag, level, *numbers, c.u32(), c.u32()))
             self.final = bool(flags & 1)
             return flags, entries
         return None

@@ -12,7 +12,16 @@ import pytest
 TOOLS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, TOOLS)
 
-from rtrace_py import chunks, cursor, eventchunk, records, segment, stack, structured, zstd  # noqa: E402
+from rtrace_py import (  # noqa: E402
+    chunks,
+    cursor,
+    records,
+    segment,
+    stack,
+    structured,
+    summary,
+    zstd,
+)
 from rtrace_py.events import events  # noqa: E402
 from rtrace_py.trace import open_trace  # noqa: E402
 
@@ -181,13 +190,23 @@ def test_summary_fields():
             value //= 128
         return out + bytes([value])
 
-    numbers = [300, 2, 0, 0, 1, 250, 4, 10, 1, 4, 1, 50, 250, 1, 250, 0, 1, 95, 1, 1]
-    raw = b"".join(map(varint, numbers + [4] * 16)) + bytes(range(16))
-    found = eventchunk.summary(raw)
+    def section(raw):
+        return varint(len(raw)) * 2 + raw
+
+    head = b"".join(map(varint, [300, 2, 0, 0, 1, 250, 4, 10]))
+    rows = b"".join(map(varint, [1] + [4] * 16)) + bytes(range(16))
+    # Two functions: ids 4 and 9; one call, none; one span, four; self 50, 1; total 250, 1;
+    # shortest 95 and 3, longest of the second 3 + 97; one bin between, two spans in the
+    # first; the bin 5 above it, one span; what is left is in the last.
+    numbers = [2, 4, 5, 1, 0, 0, 8, 50, 1, 200, 0, 95, 3, 97, 1, 1, 3, 1]
+    raw = head + section(rows) + section(b"".join(map(varint, numbers)))
+    found = summary.parse(raw)
     assert (found.busy, found.calls, found.longest_ticks) == (300, 1, 250)
-    one = eventchunk.Function(4, 1, 50, 250, 1, 250, 250, [(95, 1)])
-    assert found.functions == [one]
+    one = summary.Function(4, None, 1, 50, 250, 1, 95, 95, [(79, 1)])
+    two = summary.Function(9, None, 0, 1, 1, 4, 3, 100, [(3, 2), (8, 1), (82, 1)])
+    assert found.functions == [one, two]
     assert found.rows == [([4] * 16, list(range(16)))]
+    assert summary.parse(head + section(rows) + section(b"")).functions is None
 
 
 @pytest.fixture
@@ -199,7 +218,8 @@ def finished(tmp_path):
     planes = bytes(row >> 8 * plane & 255 for plane in range(8) for row in rows)
     columns = compress(planes)
     events_payload = struct.pack("<6Q10IQ", 1, 0, 100, 115, 0, 0, 0, 4, 4, 0, 0, 0, 0, 0, 0,
-                                 len(columns), 1) + columns  # fmt: skip
+                                 len(columns), 1)  # fmt: skip
+    events_payload += struct.pack("<II", zlib.crc32(events_payload), 0) + columns
     symbols = [symbol(1, b"m", b"f\x1b", b"/m.py", 3, 4), symbol(2, b"builtins", b"len")]
     payload = struct.pack("<II", 4, 2) + b"".join(
         struct.pack("<I", len(one)) + one for one in symbols

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use rtrace_format::chunk::{self, ChunkHeader};
 use rtrace_format::events::EventChunk;
 use rtrace_format::record::Subkind;
-use rtrace_format::{
-    Error, ErrorKind, Keyframe, Kind, Lanes, Result, Rows, Segment, Stack, Summary, Word,
-};
+use rtrace_format::{Error, ErrorKind, Keyframe, Kind, Lanes, Result, Rows, Segment, Stack, Word};
+
+use rtrace_format::summary::View;
 
 use super::{IdMap, Trace};
 use crate::model::Block;
@@ -104,19 +104,20 @@ impl Trace {
         }
     }
 
-    /// The summary of a block that is a whole chunk, in dense ids.
-    pub fn summary(&self, block: &Block) -> Option<Summary> {
+    /// The summary of a block that is a whole chunk, in dense ids. The block's columns
+    /// are not looked at.
+    pub fn summary(&self, block: &Block) -> Option<View<'_>> {
         let Source::Chunk(offset) = &block.source else { return None };
-        if !self.file_ids.is_identity() {
+        if !self.file_ids.is_identity() || !block.one_lane {
             return None;
         }
-        let (header, payload) = self.chunk(*offset).ok()?;
-        header.check(payload).ok()?;
+        let (_, payload) = self.chunk(*offset).ok()?;
         let chunk = EventChunk::parse(payload).ok()?;
+        chunk.check_front().ok()?;
         if chunk.header.first_record != block.first_record {
             return None;
         }
-        Summary::parse(chunk.summary).ok()
+        View::parse(chunk.summary).ok()
     }
 
     /// Whether a chunk, whose checksum is verified, may hold `lost` records: it has

@@ -8,6 +8,7 @@ use rtrace_format::chunk::{self, Found, tag};
 use rtrace_format::events::{EventChunk, EventHeader};
 use rtrace_format::file::{FileHeader, HEADER_LEN};
 use rtrace_format::index::{Index, Trailer};
+use rtrace_format::node::NodeHeader;
 use rtrace_format::{ErrorKind, Meta, Symbol};
 
 use super::blocks::chunk_at;
@@ -28,6 +29,8 @@ pub(super) struct FileContent {
     pub ids: IdMap,
     /// Event chunks: offset, header and whether there is a summary, in file order.
     pub events: Vec<(u64, EventHeader, bool)>,
+    /// Nodes: offset and header, in file order.
+    pub nodes: Vec<(u64, NodeHeader)>,
     pub chunks: u64,
     pub problems: Vec<Problem>,
     /// Where the file's end cuts off a chunk, and how many bytes of it there are.
@@ -57,6 +60,7 @@ pub(super) fn read(path: &Path, file: &[u8]) -> Result<FileContent, OpenError> {
         symbols: Symbols::default(),
         ids: IdMap::new(),
         events: Vec::new(),
+        nodes: Vec::new(),
         chunks: 0,
         problems: Vec::new(),
         torn: None,
@@ -126,6 +130,8 @@ impl FileContent {
             EventChunk::parse(payload).map(|chunk| {
                 self.events.push((offset, chunk.header, !chunk.summary.is_empty()));
             })
+        } else if header.tag == tag::NODE {
+            NodeHeader::parse(payload).map(|node| self.nodes.push((offset, node)))
         } else {
             header.check(payload).and_then(|()| self.take_small(header.tag, payload))
         };

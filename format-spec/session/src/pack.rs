@@ -11,6 +11,7 @@
 mod copy;
 mod describe;
 pub(crate) mod packer;
+mod pyramid;
 mod remap;
 mod resume;
 pub(crate) mod ring;
@@ -188,10 +189,11 @@ impl Source {
     }
 }
 
-/// A trace without a session: it gets an index if it has none.
+/// A trace without a session: it gets what nodes and index it lacks.
 fn index_only(path: &Path) -> Result<Packed> {
     let file = open_locked(path, PATIENCE)?;
     let mut packer = Packer::resume(file, path, None)?;
+    packer.complete()?;
     packer.index(true)?;
     Ok(Packed { path: path.to_owned(), is_final: true, ..Packed::default() })
 }

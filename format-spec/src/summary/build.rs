@@ -1,6 +1,6 @@
 //! Makes summaries, in one pass over a chunk's records.
 
-use super::{FunctionSummary, Longest, ROWS_MAX, SLICES, Slice, Spans, Summary};
+use super::{FunctionSummary, Head, Longest, ROWS_MAX, SLICES, Slice, Spans, Summary};
 use crate::histogram::{self, Histogram};
 use crate::record::{Effect, ID_MASK, Kind, Subkind, Word};
 use crate::rows::{Rows, ticks_of};
@@ -38,18 +38,19 @@ struct Sums {
 
 /// A weighted majority vote over one slice of one depth.
 #[derive(Clone, Copy, Default)]
-struct Vote {
+pub(super) struct Vote {
     id: u32,
     weight: u64,
     ticks: u64,
 }
 
 impl Vote {
+    /// Votes for `id` with so many ticks, or any other measure of time.
     #[inline]
-    fn cast(&mut self, id: u32, ticks: u64) {
-        self.ticks += ticks;
+    pub(super) fn cast(&mut self, id: u32, ticks: u64) {
+        self.ticks = self.ticks.saturating_add(ticks);
         if self.id == id {
-            self.weight += ticks;
+            self.weight = self.weight.saturating_add(ticks);
         } else if self.weight >= ticks {
             self.weight -= ticks;
         } else {
@@ -60,13 +61,13 @@ impl Vote {
 }
 
 /// The sixteenths of the chunk's time, and the one that the replay has reached.
-struct Window {
-    edges: [u64; SLICES + 1],
+pub(super) struct Window {
+    pub(super) edges: [u64; SLICES + 1],
     now: usize,
 }
 
 impl Window {
-    fn new(base: u64, end: u64) -> Window {
+    pub(super) fn new(base: u64, end: u64) -> Window {
         let len = u128::from(end - base);
         let edge = |k: usize| base + (len * k as u128 / SLICES as u128) as u64;
         Window { edges: std::array::from_fn(edge), now: 0 }
@@ -96,6 +97,21 @@ impl Window {
         }
         self.edges[..=self.now].partition_point(|&edge| edge <= tick).saturating_sub(1)
     }
+
+    /// The slice of any tick.
+    pub(super) fn slice_at(&self, tick: u64) -> usize {
+        self.edges[..SLICES].partition_point(|&edge| edge <= tick).saturating_sub(1)
+    }
+
+    /// What came of the votes; `unit` is what one tick counted in them.
+    pub(super) fn slices(&self, votes: &[Vote; SLICES], unit: u64) -> [Slice; SLICES] {
+        std::array::from_fn(|k| {
+            let vote = &votes[k];
+            let len = u128::from((self.edges[k + 1] - self.edges[k]).max(1)) * u128::from(unit);
+            let share = (u128::from(vote.ticks) * 255).div_ceil(len);
+            Slice { id: vote.id, share: share.min(255) as u8 }
+        })
+    }
 }
 
 impl SummaryBuilder {
@@ -124,7 +140,7 @@ impl SummaryBuilder {
     pub fn summarize(&mut self, rows: &Rows, stack: &mut Stack) -> Summary {
         let base = rows.base_tick;
         let mut window = Window::new(base, rows.end_tick().max(base));
-        let mut summary = Summary { max_depth: stack.depth(), ..Summary::default() };
+        let mut head = Head { max_depth: stack.depth(), ..Head::default() };
         // When the frame at each depth entered the chunk, for the depth rows.
         let mut entered = [base; ROWS_MAX];
         self.open_all(stack, base);
@@ -137,7 +153,7 @@ impl SummaryBuilder {
             let Some(kind) = word.kind() else { continue };
             if kind.effect() == Effect::None {
                 if kind == Kind::Long && word.subkind() == Subkind::EXCEPTION {
-                    summary.exceptions += 1;
+                    head.exceptions += 1;
                 }
                 continue;
             }
@@ -150,14 +166,14 @@ impl SummaryBuilder {
                     let first = matches!(kind, Kind::Call | Kind::CCall);
                     top = self.open(word.id(), tick);
                     self.functions[top].calls += u64::from(first);
-                    summary.calls += u64::from(kind == Kind::Call);
-                    summary.max_depth = summary.max_depth.max(depth + 1);
+                    head.calls += u64::from(kind == Kind::Call);
+                    head.max_depth = head.max_depth.max(depth + 1);
                     if let Some(entered) = entered.get_mut(depth as usize) {
                         *entered = tick;
                     }
                 }
                 Step::Left { depth, frame, repaired } => {
-                    summary.unwinds += u64::from(kind == Kind::Unwind);
+                    head.unwinds += u64::from(kind == Kind::Unwind);
                     if repaired > 0 {
                         self.reopen(stack, tick);
                     } else {
@@ -166,9 +182,9 @@ impl SummaryBuilder {
                     if frame.has_start() {
                         let ticks = tick.saturating_sub(frame.tick);
                         self.span(frame.id(), ticks);
-                        if ticks > summary.longest.ticks {
+                        if ticks > head.longest.ticks {
                             let start = frame.tick.saturating_sub(base);
-                            summary.longest = Longest { ticks, id: frame.id(), start };
+                            head.longest = Longest { ticks, id: frame.id(), start };
                         }
                     }
                     for depth in (depth..before).take(ROWS_MAX) {
@@ -187,8 +203,7 @@ impl SummaryBuilder {
             let id = stack.frame(depth as u32).map_or(UNKNOWN_ID, |frame| frame.id());
             self.occupy(depth, id, from, window.end(), &window);
         }
-        self.finish(&window, &mut summary);
-        summary
+        self.finish(&window, head)
     }
 
     #[inline]
@@ -291,37 +306,35 @@ impl SummaryBuilder {
         }
     }
 
-    /// Moves the sums into the summary and clears the tables.
-    fn finish(&mut self, window: &Window, summary: &mut Summary) {
+    /// Moves the sums into a summary and clears the tables.
+    fn finish(&mut self, window: &Window, mut head: Head) -> Summary {
         let idle = std::mem::take(&mut self.functions[self.ids as usize]).self_ticks;
-        summary.busy_ticks = (window.end() - window.base()).saturating_sub(idle);
+        head.busy_ticks = (window.end() - window.base()).saturating_sub(idle);
         self.touched.sort_unstable();
         let mut spans = self.spans.drain();
+        let mut functions = Vec::with_capacity(self.touched.len());
         for &id in &self.touched {
             let sums = std::mem::take(&mut self.functions[id as usize]);
             let mut total_ticks = sums.total_ticks;
             if sums.open > 0 {
                 total_ticks += window.end().saturating_sub(sums.since);
             }
-            let histogram = Histogram::from_bins(spans.of(id));
-            summary.functions.push(FunctionSummary {
+            let histogram = Histogram::of_ascending(spans.of(id));
+            functions.push(FunctionSummary {
                 id,
                 calls: sums.calls,
                 self_ticks: sums.self_ticks,
                 total_ticks,
                 spans: Spans { count: sums.spans, min: sums.min, max: sums.max, histogram },
+                children: 0,
             });
         }
         self.touched.clear();
+        let mut rows = Vec::with_capacity(self.rows.len());
         for votes in self.rows.drain(..) {
-            let mut slices = [Slice::default(); SLICES];
-            for (k, vote) in votes.iter().enumerate() {
-                let len = window.edges[k + 1] - window.edges[k];
-                let share = (u128::from(vote.ticks) * 255).div_ceil(u128::from(len.max(1)));
-                slices[k] = Slice { id: vote.id, share: share.min(255) as u8 };
-            }
-            summary.rows.push(slices);
+            rows.push(window.slices(&votes, 1));
         }
+        Summary { head, rows, functions: Some(functions) }
     }
 }
 

@@ -6,6 +6,7 @@ use rtrace_format::chunk::{self, Found, tag};
 use rtrace_format::events::EventChunk;
 use rtrace_format::file::FileHeader;
 use rtrace_format::index::{Index, Trailer};
+use rtrace_format::node::Node;
 use rtrace_format::{Meta, Result, Summary, Symbol};
 
 use super::{frames, hex, list, meta, records, symbol};
@@ -87,14 +88,34 @@ fn content(line: &str, chunk_tag: [u8; 4], payload: &[u8]) -> Result<String> {
             }
         }
         tag::EVENTS => events(&mut out, line, &EventChunk::parse(payload)?)?,
+        tag::NODE => {
+            let node = Node::parse(payload)?;
+            let header = node.header;
+            writeln!(
+                out,
+                "{line} serial={} first={} base={} last={} numbered={} level={} children={} \
+                 chunks={}",
+                header.serial,
+                header.first_record,
+                header.base_tick,
+                header.end_tick,
+                header.records,
+                header.level,
+                header.children,
+                header.chunks
+            )
+            .ok();
+            summary(&mut out, &node.summary()?, true);
+        }
         tag::INDEX => {
             writeln!(out, "{line} flags={}", number(4)).ok();
             for entry in Index::parse(payload)?.entries {
                 writeln!(
                     out,
-                    "  entry {} offset={} length={} serial={} first={} base={} last={} \
+                    "  entry {} level={} offset={} length={} serial={} first={} base={} last={} \
                      numbered={} depth={}",
                     entry.tag.escape_ascii(),
+                    entry.level,
                     entry.offset,
                     entry.len,
                     entry.serial,
@@ -115,6 +136,7 @@ fn content(line: &str, chunk_tag: [u8; 4], payload: &[u8]) -> Result<String> {
 }
 
 fn events(out: &mut String, line: &str, chunk: &EventChunk<'_>) -> Result<()> {
+    chunk.check_front()?;
     let header = &chunk.header;
     let keyframe = &header.keyframe;
     writeln!(
@@ -140,34 +162,39 @@ fn events(out: &mut String, line: &str, chunk: &EventChunk<'_>) -> Result<()> {
     .ok();
     frames(out, "frame", &keyframe.frames);
     if !chunk.summary.is_empty() {
-        summary(out, &Summary::parse(chunk.summary)?);
+        summary(out, &Summary::parse(chunk.summary)?, false);
     }
     records(out, &chunk.rows(&mut Vec::new())?);
     Ok(())
 }
 
-fn summary(out: &mut String, summary: &Summary) {
-    let longest = summary.longest;
+fn summary(out: &mut String, summary: &Summary, of_node: bool) {
+    let head = &summary.head;
+    let longest = head.longest;
     writeln!(
         out,
         "  summary busy={} depth={} exceptions={} unwinds={} calls={} longest={},{},{}",
-        summary.busy_ticks,
-        summary.max_depth,
-        summary.exceptions,
-        summary.unwinds,
-        summary.calls,
+        head.busy_ticks,
+        head.max_depth,
+        head.exceptions,
+        head.unwinds,
+        head.calls,
         longest.ticks,
         longest.id,
         longest.start
     )
     .ok();
-    for function in &summary.functions {
+    if summary.functions.is_none() {
+        writeln!(out, "  functions untold").ok();
+    }
+    for function in summary.functions.iter().flatten() {
         let spans = &function.spans;
         let bins = spans.histogram.bins().iter().map(|(bin, count)| format!("{bin}:{count}"));
         writeln!(
             out,
-            "  function {} calls={} self={} total={} spans={} min={} max={} bins={}",
+            "  function {}{} calls={} self={} total={} spans={} min={} max={} bins={}",
             function.id,
+            if of_node { format!(" children={}", function.children) } else { String::new() },
             function.calls,
             function.self_ticks,
             function.total_ticks,

@@ -4,6 +4,7 @@ use rtrace_format::chunk::{self, tag};
 use rtrace_format::events::{Encoder, EventHeader};
 use rtrace_format::file::FileHeader;
 use rtrace_format::index::{Index, IndexEntry, Trailer};
+use rtrace_format::node::{self, Child, Node};
 use rtrace_format::{
     Cause, Clock, ClockSource, Frame, Keyframe, Kind, Meta, Rows, Stack, SummaryBuilder, Symbol,
     SymbolKind, Value, Word, long, record::Subkind,
@@ -115,17 +116,42 @@ impl Builder {
         let summary = builder.summarize(rows, &mut stack);
         let mut encoder = Encoder::new().expect("zstd");
         let header = EventHeader { end_tick: rows.end_tick(), ..header };
-        let payload = encoder.encode(&header, rows, &summary.encode()).expect("a small chunk");
+        let payload = encoder.encode(&header, rows, Some(&summary)).expect("a small chunk");
         let about = IndexEntry {
             serial: header.serial,
             first_record: rows.first_record,
             base_tick: rows.base_tick,
             end_tick: rows.end_tick(),
             records: rows.numbered() as u32,
-            max_depth: summary.max_depth,
+            max_depth: summary.head.max_depth,
             ..IndexEntry::default()
         };
         self.chunk(tag::EVENTS, &payload, about);
+    }
+
+    /// A node of the chunks whose rows and keyframes these are.
+    fn node(&mut self, serial: u64, chunks: &[(Keyframe, Rows)]) {
+        let mut builder = SummaryBuilder::new(4 + self.symbols as usize);
+        let children: Vec<Child> = chunks
+            .iter()
+            .map(|(keyframe, rows)| {
+                let mut stack = Stack::from_keyframe(keyframe);
+                Child::of_chunk(serial, rows, &builder.summarize(rows, &mut stack))
+            })
+            .collect();
+        let (header, payload) =
+            node::encode(&children).expect("our own children").expect("a small node");
+        let about = IndexEntry {
+            level: header.level,
+            serial,
+            first_record: header.first_record,
+            base_tick: header.base_tick,
+            end_tick: header.end_tick,
+            records: header.records as u32,
+            max_depth: Node::parse(&payload).expect("our own node").head().max_depth,
+            ..IndexEntry::default()
+        };
+        self.chunk(tag::NODE, &payload, about);
     }
 
     fn finish(mut self) -> Vec<u8> {
@@ -238,6 +264,40 @@ pub fn threads() -> Vec<u8> {
         .long(Subkind::MARK, 0, 1, &payload(|out| long::encode_named(out, "\u{2713}".as_bytes())));
     let header = EventHeader { serial: 1, lap: 4, keyframe: main, ..EventHeader::default() };
     file.events(header, &rows.0);
+    file.finish()
+}
+
+/// Eight chunks and the node above them: functions that are in each chunk, in some and
+/// in one, a summary that leaves its functions out, spans of many lengths.
+pub fn pyramid() -> Vec<u8> {
+    let mut file = Builder::new();
+    file.thread(1, 4242, "MainThread");
+    let names: Vec<String> = (0..40).map(|at| format!("f{at}")).collect();
+    let symbols: Vec<Symbol> = names.iter().map(|name| function(name, 1, 2)).collect();
+    file.symbols(&symbols);
+    let main = Keyframe { depth: 1, outer: 1, frames: vec![Frame::new(4, 0, 1_000)] };
+    let (mut tick, mut number) = (1_000, 1);
+    let mut chunks = Vec::new();
+    for at in 0..8u32 {
+        let mut rows = RowsBuilder::new(tick, number);
+        // The fourth chunk has many functions, and little else.
+        let calls = if at == 3 { 39 } else { 5 + 2 * at };
+        for call in 0..calls {
+            let id = if at == 3 { 5 + call } else { 5 + call % 3 + at / 4 };
+            rows = rows.one(Kind::Call, id, 3 + call % 2);
+            rows = rows.one(Kind::Return, id, (call * call * 7 + at) % 900);
+        }
+        (tick, number) = (rows.0.end_tick(), rows.0.end_record());
+        let about = EventHeader {
+            serial: 1,
+            lap: u64::from(at) + 1,
+            keyframe: main.clone(),
+            ..EventHeader::default()
+        };
+        file.events(about, &rows.0);
+        chunks.push((main.clone(), rows.0));
+    }
+    file.node(1, &chunks);
     file.finish()
 }
 

@@ -1,5 +1,6 @@
 //! The trace file: rounds of chunks, made side by side and written in order.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -9,9 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context, Result};
 use rtrace_format::chunk::{self, tag};
 use rtrace_format::clock::ClockSource;
-use rtrace_format::events::{Encoder, EventHeader};
+use rtrace_format::events::{Encoder, EventHeader, WORDS_MAX};
 use rtrace_format::file::FileHeader;
 use rtrace_format::index::{Index, IndexEntry, Trailer};
+use rtrace_format::node::{self, Child, Node};
 use rtrace_format::symbol::FIRST_ID;
 use rtrace_format::{Clock, Keyframe, Meta, Rows, Stack, SummaryBuilder, Value};
 
@@ -35,7 +37,9 @@ const BASE_TICK: u64 = 1 << 40;
 /// 2026-01-01, in ns since the epoch.
 const CREATED_NS: u64 = 1_767_225_600_000_000_000;
 /// Rows of a chunk, as the packer cuts them.
-const CHUNK_ROWS: usize = 1 << 16;
+const CHUNK_ROWS: usize = WORDS_MAX - SLACK;
+/// Rows that a step of the generator may add beyond what it was asked for, at most.
+const SLACK: usize = 64;
 /// Threads whose rows are in memory at a time.
 const ROUND: usize = 64;
 
@@ -73,7 +77,11 @@ pub fn write(model: &Model, shape: &Shape, path: &Path) -> Result<u64> {
         for done in in_parallel(tasks, &mut benches) {
             match done {
                 Done::Made(rows) => made.push(rows),
-                Done::Packed(entry, payload) => trace.chunk(tag::EVENTS, &payload?, entry)?,
+                Done::Packed(packed) => {
+                    let (entry, payload, child) = packed?;
+                    trace.chunk(tag::EVENTS, &payload, entry)?;
+                    trace.nodes(entry.serial, child)?;
+                }
             }
         }
     }
@@ -105,7 +113,7 @@ enum Task<'t, 'm> {
 
 enum Done {
     Made(Made),
-    Packed(IndexEntry, Result<Vec<u8>>),
+    Packed(Result<(IndexEntry, Vec<u8>, Child)>),
 }
 
 impl Task<'_, '_> {
@@ -125,7 +133,7 @@ impl Task<'_, '_> {
                     base_tick: made.rows.base_tick,
                     end_tick: made.rows.end_tick(),
                     records: made.rows.numbered() as u32,
-                    max_depth: summary.max_depth,
+                    max_depth: summary.head.max_depth,
                     ..IndexEntry::default()
                 };
                 let header = EventHeader {
@@ -133,8 +141,10 @@ impl Task<'_, '_> {
                     keyframe: made.keyframe,
                     ..EventHeader::default()
                 };
-                let payload = bench.encoder.encode(&header, &made.rows, &summary.encode());
-                Done::Packed(entry, payload.map_err(Into::into))
+                let child = Child::of_chunk(made.serial, &made.rows, &summary);
+                let payload = bench.encoder.encode(&header, &made.rows, Some(&summary));
+                let packed = payload.map(|payload| (entry, payload, child));
+                Done::Packed(packed.map_err(Into::into))
             }
         }
     }
@@ -190,12 +200,15 @@ struct Trace {
     file: BufWriter<File>,
     at: u64,
     entries: Vec<IndexEntry>,
+    /// By thread and level what waits for the node above it.
+    waiting: BTreeMap<u64, Vec<Vec<Child>>>,
 }
 
 impl Trace {
     fn begin(file: File, shape: &Shape) -> Result<Trace> {
         let uuid = (u128::from(shape.seed) << 64 | u128::from(shape.events)).to_le_bytes();
-        let mut trace = Trace { file: BufWriter::new(file), at: 0, entries: Vec::new() };
+        let file = BufWriter::new(file);
+        let mut trace = Trace { file, at: 0, entries: Vec::new(), waiting: BTreeMap::new() };
         trace.bytes(&FileHeader::new(uuid, CREATED_NS).encode())?;
         let mut meta = Meta::default();
         let hex: String = uuid.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -230,6 +243,40 @@ impl Trace {
         let len = payload.len() as u64;
         self.entries.push(IndexEntry { tag, offset: self.at, len, ..entry });
         self.bytes(&chunk::encode(tag, payload))
+    }
+
+    /// Writes the nodes of which the chunk that was just written is the last child.
+    fn nodes(&mut self, serial: u64, chunk: Child) -> Result<()> {
+        let mut levels = self.waiting.remove(&serial).unwrap_or_default();
+        let mut level = 0;
+        let mut above = Some(chunk);
+        while let Some(child) = above.take() {
+            if levels.len() <= level {
+                levels.push(Vec::new());
+            }
+            levels[level].push(child);
+            if levels[level].len() < node::width(level as u32 + 1) {
+                break;
+            }
+            let children = std::mem::take(&mut levels[level]);
+            if let Some((about, payload)) = node::encode(&children)? {
+                let entry = IndexEntry {
+                    level: about.level,
+                    serial,
+                    first_record: about.first_record,
+                    base_tick: about.base_tick,
+                    end_tick: about.end_tick,
+                    records: u32::try_from(about.records).unwrap_or(u32::MAX),
+                    max_depth: Node::parse(&payload)?.head().max_depth,
+                    ..IndexEntry::default()
+                };
+                self.chunk(tag::NODE, &payload, entry)?;
+                above = Some(Child::of_node(&payload)?);
+                level += 1;
+            }
+        }
+        self.waiting.insert(serial, levels);
+        Ok(())
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
@@ -325,7 +372,7 @@ mod tests {
                 assert!(!matches!(step, rtrace_format::Step::Unmatched { .. }), "{record:?}");
                 deepest = deepest.max(stack.depth());
             }
-            raised += rtrace_format::Summary::parse(chunk.summary).unwrap().exceptions;
+            raised += rtrace_format::Summary::parse(chunk.summary).unwrap().head.exceptions;
             events += rows.numbered();
             *place = Some((stack, rows.end_tick()));
         }

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use rtrace_format::record::Subkind;
-use rtrace_format::{Frame, Kind, Long, Step, Summary};
+use rtrace_format::summary::View;
+use rtrace_format::{Frame, Kind, Long, Step};
 
 use super::{CallAt, Cancelled, Sight, backwards, scan};
 use crate::model::{Block, Hook, SymbolId, TickRange};
@@ -30,7 +31,7 @@ pub fn exception(
     forward: bool,
     cancelled: Cancelled<'_>,
 ) -> Option<Raised> {
-    let holds = |summary: &Summary| summary.exceptions + summary.unwinds > 0;
+    let holds = |summary: &View<'_>| summary.head.exceptions + summary.head.unwinds > 0;
     // A hook that records exceptions also unwinds where none was raised: closed generators. Of
     // one that records none, the unwinds are all there is.
     let by_unwinds = |lane: LaneOf| {
@@ -75,8 +76,10 @@ pub fn matching(
     forward: bool,
     cancelled: Cancelled<'_>,
 ) -> Option<CallAt> {
-    let holds = |summary: &Summary| {
-        summary.functions.iter().any(|f| symbols.contains(&f.id) && f.self_ticks + f.calls > 0)
+    let holds = |summary: &View<'_>| {
+        let functions = summary.functions().ok().flatten();
+        functions
+            .is_none_or(|functions| functions.iter().any(|f| symbols.contains(&f.id) && f.acted()))
     };
     let see = |lane: LaneOf, event: &Event<'_>| {
         let Step::Entered { depth } = event.step else { return None };
@@ -93,7 +96,7 @@ fn seek<T>(
     tick: u64,
     forward: bool,
     cancelled: Cancelled<'_>,
-    holds: &dyn Fn(&Summary) -> bool,
+    holds: &dyn Fn(&View<'_>) -> bool,
     see: &dyn Fn(LaneOf, &Event<'_>) -> Option<T>,
 ) -> Option<(u64, T)> {
     let mut best: Option<(u64, T)> = None;
@@ -178,8 +181,9 @@ pub fn longest(
         let mut ranked: Vec<(u64, &Block)> = touched
             .map(|block| {
                 let summary = trace.summary(block);
-                let most = summary.map_or(u64::MAX, |summary| {
-                    let of = summary.functions.iter().find(|f| f.id == symbol);
+                let functions = summary.and_then(|summary| summary.functions().ok().flatten());
+                let most = functions.map_or(u64::MAX, |functions| {
+                    let of = functions.iter().find(|f| f.id == symbol);
                     of.filter(|f| f.spans.count > 0).map_or(0, |f| f.spans.max)
                 });
                 (most, block)

@@ -46,17 +46,18 @@ pub fn sketch(
         let Some(summary) = trace.summary(block).filter(|_| block.fiber == of.fiber) else {
             continue;
         };
+        let Ok(rows) = summary.rows() else { continue };
         let length = block.end_tick - block.base_tick;
-        raster.busy(block.base_tick, block.base_tick + summary.busy_ticks.min(length));
-        raster.reached(summary.max_depth.saturating_sub(1));
+        raster.busy(block.base_tick, block.base_tick + summary.head.busy_ticks.min(length));
+        raster.reached(summary.head.max_depth.saturating_sub(1));
         let edge = |slice: usize| {
             let part = u128::from(length) * slice as u128 / SLICES as u128;
             block.base_tick + part as u64
         };
-        if stretches.len() < summary.rows.len() {
-            stretches.resize(summary.rows.len(), None);
+        if stretches.len() < rows.len() {
+            stretches.resize(rows.len(), None);
         }
-        for (at, row) in summary.rows.iter().enumerate() {
+        for (at, row) in rows.iter().enumerate() {
             for (slice, held) in row.iter().enumerate() {
                 let alone = held.share >= ALONE;
                 let (start, end) = (edge(slice), edge(slice + 1));

@@ -108,8 +108,9 @@ impl Traced {
                 return None;
             }
             let summary = self.trace.summary(block);
-            let counted = summary.map(|summary| {
-                let of = summary.functions.iter().filter(|f| symbols.contains(&f.id));
+            let functions = summary.and_then(|summary| summary.functions().ok().flatten());
+            let counted = functions.map(|functions| {
+                let of = functions.iter().filter(|f| symbols.contains(&f.id));
                 of.map(|f| f.calls).sum::<u64>()
             });
             if counted == Some(0) {

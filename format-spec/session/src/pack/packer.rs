@@ -65,7 +65,8 @@ impl Packer {
     pub(crate) fn thread(&mut self, serial: u64) -> Result<&mut ThreadPacker> {
         if !self.threads.contains_key(&serial) {
             let writer = &self.sink.writer;
-            let packer = self.resumed.thread(writer.file(), writer.path(), serial)?;
+            let mut packer = self.resumed.thread(writer.file(), writer.path(), serial)?;
+            packer.build_on(self.resumed.pyramid(serial));
             self.threads.insert(serial, packer);
         }
         // The entry is there; `or_insert_with` only says so to the compiler.
@@ -136,6 +137,18 @@ impl Packer {
     /// Whether the trace describes a thread.
     pub(crate) fn describes(&self, serial: u64) -> bool {
         self.resumed.threads.contains_key(&serial)
+    }
+
+    /// Writes the nodes that an earlier writer did not come to write.
+    ///
+    /// # Errors
+    ///
+    /// They could not be written.
+    pub(crate) fn complete(&mut self) -> Result<()> {
+        for serial in self.resumed.serials() {
+            self.thread(serial)?;
+        }
+        self.flush_all()
     }
 
     /// Drops what is known of a thread that is over and flushed.

@@ -9,10 +9,12 @@ use rtrace_format::chunk::{ChunkHeader, tag};
 use rtrace_format::events::{EventChunk, EventHeader};
 use rtrace_format::file::{FileHeader, HEADER_LEN};
 use rtrace_format::index::{Index, IndexEntry, TRAILER_LEN, Trailer};
-use rtrace_format::{Summary, chunk};
+use rtrace_format::node::{self, NodeHeader};
+use rtrace_format::{chunk, summary};
 
 use crate::error::{Error, Result};
 use crate::live::META_MAX;
+use crate::pack::pyramid::Pyramid;
 use crate::pack::symbols::{self, Symbols};
 use crate::pack::thread::ThreadPacker;
 use crate::read;
@@ -24,6 +26,9 @@ const SYMBOL_MIN: u64 = 4 + 65;
 /// So much of an event chunk holds its header, the keyframes that this crate
 /// writes, and the beginning of the summary.
 const EVENTS_PREFIX: usize = 16 * 1024;
+
+/// So much of a node holds its header and the head of its summary.
+const NODE_PREFIX: usize = 256;
 
 /// What a trace holds already.
 #[derive(Debug)]
@@ -41,6 +46,8 @@ pub(crate) struct Resumed {
     pub(crate) threads: BTreeMap<u64, Vec<u8>>,
     /// The event chunks of each thread, in file order.
     events: BTreeMap<u64, Vec<(u64, ChunkHeader)>>,
+    /// What waits for nodes, by thread, until somebody goes on with the thread.
+    pyramids: BTreeMap<u64, Pyramid>,
     /// Working space.
     buf: Vec<u8>,
 }
@@ -63,6 +70,7 @@ impl Resumed {
             processes: BTreeMap::new(),
             threads: BTreeMap::new(),
             events: BTreeMap::new(),
+            pyramids: BTreeMap::new(),
             buf: Vec::new(),
         };
         let mut walk = Walk::new(file, path)?;
@@ -99,7 +107,12 @@ impl Resumed {
     ) -> Result<()> {
         let mut entry =
             IndexEntry { tag: header.tag, offset, len: header.len, ..IndexEntry::default() };
-        if header.tag == tag::EVENTS && self.events(file, path, offset, header, &mut entry)? {
+        let known = match header.tag {
+            tag::EVENTS => self.events(file, path, offset, header, &mut entry)?,
+            tag::NODE => self.node(file, path, offset, header, &mut entry)?,
+            _ => false,
+        };
+        if known {
             self.indexed = None;
             self.entries.push(entry);
             return Ok(());
@@ -171,9 +184,46 @@ impl Resumed {
         entry.base_tick = events.base_tick;
         entry.end_tick = events.end_tick;
         entry.records = events.records;
-        entry.max_depth = Summary::max_depth_of(summary).unwrap_or(0);
+        entry.max_depth = summary::max_depth_of(summary).unwrap_or(0);
         self.events.entry(events.serial).or_default().push((offset, header));
+        let pyramid = self.pyramids.entry(events.serial).or_default();
+        pyramid.chunk_in_file(offset, header, !summary.is_empty());
         Ok(true)
+    }
+
+    /// The same of a node.
+    fn node(
+        &mut self,
+        file: &File,
+        path: &Path,
+        offset: u64,
+        header: ChunkHeader,
+        entry: &mut IndexEntry,
+    ) -> Result<bool> {
+        self.buf.resize(NODE_PREFIX.min(usize::try_from(header.len).unwrap_or(usize::MAX)), 0);
+        let body = offset + chunk::HEADER_LEN as u64;
+        let got = read::read_at(file, path, &mut self.buf, body)?;
+        let Ok(node) = NodeHeader::parse(&self.buf[..got]) else { return Ok(false) };
+        entry.level = node.level;
+        entry.serial = node.serial;
+        entry.first_record = node.first_record;
+        entry.base_tick = node.base_tick;
+        entry.end_tick = node.end_tick;
+        entry.records = u32::try_from(node.records).unwrap_or(u32::MAX);
+        let summary = self.buf.get(node::HEADER_LEN..got).unwrap_or_default();
+        entry.max_depth = summary::max_depth_of(summary).unwrap_or(0);
+        self.pyramids.entry(node.serial).or_default().node_in_file(offset, header, node.level);
+        Ok(true)
+    }
+
+    /// The threads that have event chunks.
+    pub(crate) fn serials(&self) -> Vec<u64> {
+        self.events.keys().copied().collect()
+    }
+
+    /// What waits for nodes in a thread; to be asked once.
+    pub(crate) fn pyramid(&mut self, serial: u64) -> Pyramid {
+        self.pyramids.remove(&serial).unwrap_or_default()
     }
 
     /// The packer of a thread, behind its last chunk that can be read.

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 
 mod hostile;
+mod nodes;
 mod resume;
 
 fn assert_same(got: &[Event], wanted: &[Event]) {
@@ -42,7 +43,7 @@ fn a_dead_session_is_packed_whole_and_removed() {
     assert_eq!(trace.end(0), Some("killed"));
     assert!(trace.index.as_ref().unwrap().is_final);
     assert_eq!(trace.symbols.len(), 3);
-    // Chunks are as large as they may be: segments of 1,800 words, up to 65,536.
+    // Chunks are as large as they may be: segments of 1,800 words, up to 131,072.
     assert!(trace.chunks.iter().filter(|chunk| chunk.serial == 0).count() <= 2);
     assert!(trace.chunks.iter().all(|chunk| chunk.lost_before == 0 && chunk.lost_cause == 0));
 }
@@ -345,8 +346,8 @@ fn after_a_failed_write_nothing_is_missing() {
     let mut world = World::new("flight");
     let symbols = world.symbols(&["main", "f"]);
     world.dead_process(0);
-    let mut pen = world.ring(0, 0, 64);
-    pen.program(&symbols, 20_000);
+    let mut pen = world.ring(0, 0, 128);
+    pen.program(&symbols, 45_000);
     pen.store();
     let session = SessionReader::open(&world.dir).unwrap();
     let ring = session.thread(0).unwrap().open().unwrap();

@@ -13,16 +13,17 @@ use rtrace_format::chunk::tag;
 use rtrace_format::events::{EventHeader, WORDS_MAX};
 use rtrace_format::index::IndexEntry;
 use rtrace_format::rows::ticks_of;
-use rtrace_format::{Cause, Kind, Lanes, Rows, Segment, Stack, Summary, Word};
+use rtrace_format::{Cause, Kind, Lanes, Rows, Segment, Stack, Word};
 
 use crate::error::{Error, Result};
 use crate::pack::Sink;
+use crate::pack::pyramid::Pyramid;
 use crate::pack::remap;
 use crate::pack::stacks::{agree, chunk_keyframe, fill_from};
 use crate::pack::taken::{Taken, unnumbered_behind};
 
 /// A chunk is written when the next segment would take it above this.
-pub(crate) const CHUNK_ROWS: usize = 1 << 16;
+pub(crate) const CHUNK_ROWS: usize = WORDS_MAX;
 
 /// The packer of one thread.
 #[derive(Debug)]
@@ -55,6 +56,8 @@ pub(crate) struct ThreadPacker {
     missing: u64,
     /// When the first of the gathered rows came.
     since: Option<Instant>,
+    /// What is written and waits for nodes above it.
+    pyramid: Pyramid,
 }
 
 impl ThreadPacker {
@@ -76,7 +79,13 @@ impl ThreadPacker {
             lost_cause: 0,
             missing: 0,
             since: None,
+            pyramid: Pyramid::default(),
         }
+    }
+
+    /// Goes on with what the trace has of nodes.
+    pub(crate) fn build_on(&mut self, pyramid: Pyramid) {
+        self.pyramid = pyramid;
     }
 
     /// Goes on behind a chunk that is in the trace already.
@@ -143,18 +152,23 @@ impl ThreadPacker {
             return Ok(());
         }
         let continues = skip > 0 || self.continues(segment);
-        let too_many = self.rows.rows.len() + segment.rows.rows.len() > CHUNK_ROWS
+        // One more, for the `extend` that may have to stand between the two.
+        let too_many = self.rows.rows.len() + segment.rows.rows.len() + 1 > CHUNK_ROWS
             || self.rows.payload.len() + segment.rows.payload.len() > WORDS_MAX;
         if too_many || !continues {
             self.flush(sink)?;
         }
+        let begins = self.rows.rows.is_empty() && skip == 0;
+        // A chunk that goes on begins where the one before ended: time that passed
+        // between them belongs to the stack that both have.
+        let mut base_tick = segment.rows.base_tick;
         if !continues {
             self.restart(segment, gap, sink);
-        } else if self.rows.rows.is_empty() && skip == 0 {
-            self.agree(segment, sink);
+        } else if begins && self.agree(segment, sink) {
+            base_tick = self.end_tick;
         }
-        if self.rows.rows.is_empty() && skip == 0 {
-            self.begin(segment.rows.base_tick, first);
+        if begins {
+            self.begin(base_tick, first);
             self.cpu_ns = segment.cpu_ns;
         }
         let rows = std::mem::take(&mut segment.rows);
@@ -208,14 +222,17 @@ impl ThreadPacker {
         self.stand();
     }
 
-    /// At the start of a chunk: the running stack against the segment's keyframe.
-    fn agree(&mut self, segment: &Segment, sink: &mut Sink) {
+    /// At the start of a chunk: the running stack against the segment's keyframe, which
+    /// holds where they differ. Says whether they agree.
+    fn agree(&mut self, segment: &Segment, sink: &mut Sink) -> bool {
         let known = sink.symbols.keyframe(&segment.keyframe);
-        if !agree(&self.lanes.current().stack, &known) {
+        let agrees = agree(&self.lanes.current().stack, &known);
+        if !agrees {
             let mut stack = Stack::from_keyframe(&known);
             fill_from(&mut stack, &self.lanes.current().stack);
             *self.lanes.stack_mut() = stack;
         }
+        agrees
     }
 
     fn begin(&mut self, base_tick: u64, first_record: u64) {
@@ -320,6 +337,7 @@ impl ThreadPacker {
 
     /// Writes the gathered rows as a chunk. After an error they are still there.
     pub(crate) fn flush(&mut self, sink: &mut Sink) -> Result<()> {
+        self.pyramid.write_due(sink)?;
         if self.rows.rows.is_empty() {
             self.since = None;
             self.written = self.lap;
@@ -346,7 +364,7 @@ impl ThreadPacker {
         let path = sink.writer.path();
         let payload = sink
             .encoder
-            .encode(&header, &self.rows, &summary.as_ref().map_or(Vec::new(), Summary::encode))
+            .encode(&header, &self.rows, summary.as_ref())
             .map_err(|e| Error::format(path, e))?;
         sink.symbols.write(&mut sink.writer)?;
         let entry = IndexEntry {
@@ -355,7 +373,7 @@ impl ThreadPacker {
             base_tick: self.rows.base_tick,
             end_tick: self.rows.end_tick(),
             records: self.rows.numbered() as u32,
-            max_depth: summary.map_or(0, |summary| summary.max_depth),
+            max_depth: summary.as_ref().map_or(0, |summary| summary.head.max_depth),
             ..IndexEntry::default()
         };
         sink.writer.chunk(tag::EVENTS, &payload, entry)?;
@@ -369,6 +387,7 @@ impl ThreadPacker {
                 self.lanes.apply(&record);
             }
         }
+        self.pyramid.chunk(self.serial, &self.rows, summary.as_ref());
         self.written = self.lap;
         self.rows.rows.clear();
         self.rows.payload.clear();
@@ -377,7 +396,7 @@ impl ThreadPacker {
         self.lost_cause = 0;
         self.missing = 0;
         self.since = None;
-        Ok(())
+        self.pyramid.write_due(sink)
     }
 }
 

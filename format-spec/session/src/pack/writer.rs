@@ -52,7 +52,13 @@ impl TraceWriter {
     }
 
     /// Appends a chunk. Of `entry`, what the chunk itself says is filled in here.
-    pub(crate) fn chunk(&mut self, tag: [u8; 4], payload: &[u8], entry: IndexEntry) -> Result<()> {
+    /// Gives the chunk's place and header.
+    pub(crate) fn chunk(
+        &mut self,
+        tag: [u8; 4],
+        payload: &[u8],
+        entry: IndexEntry,
+    ) -> Result<(u64, ChunkHeader)> {
         let header = ChunkHeader::of(tag, payload);
         // Header and padding around the payload, without copying it.
         let end = header.file_len() - payload.len() as u64 - chunk::HEADER_LEN as u64;
@@ -68,7 +74,7 @@ impl TraceWriter {
         self.entries.push(IndexEntry { tag, offset, len: header.len, ..entry });
         self.at += header.file_len();
         self.indexed = None;
-        Ok(())
+        Ok((offset, header))
     }
 
     /// Writes the index and the trailer, unless those in the file still hold.

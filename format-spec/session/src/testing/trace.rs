@@ -7,6 +7,7 @@ use rtrace_format::chunk::{Found, scan, tag};
 use rtrace_format::events::{EventChunk, EventHeader};
 use rtrace_format::file::{FileHeader, HEADER_LEN};
 use rtrace_format::index::{Index, IndexEntry, Trailer};
+use rtrace_format::node::{Node, NodeHeader};
 use rtrace_format::{Keyframe, Kind, Long, Meta, Stack, Step, Summary, SummaryBuilder, Symbol};
 
 /// One numbered record, names instead of ids.
@@ -26,6 +27,7 @@ pub(crate) struct Trace {
     pub(crate) session: Meta,
     pub(crate) events: Vec<Event>,
     pub(crate) chunks: Vec<EventHeader>,
+    pub(crate) nodes: Vec<(NodeHeader, Summary)>,
     /// Unnumbered `lost` records.
     pub(crate) lost: Vec<u64>,
     pub(crate) symbols: BTreeMap<u32, String>,
@@ -61,6 +63,17 @@ impl Trace {
                     trace.threads.entry(entry.serial).or_default().merge(&meta);
                 }
                 tag::EVENTS => trace.events(payload, &mut entry),
+                tag::NODE => {
+                    let node = Node::parse(payload).unwrap();
+                    entry.level = node.header.level;
+                    entry.serial = node.header.serial;
+                    entry.first_record = node.header.first_record;
+                    entry.base_tick = node.header.base_tick;
+                    entry.end_tick = node.header.end_tick;
+                    entry.records = node.header.records as u32;
+                    entry.max_depth = node.head().max_depth;
+                    trace.nodes.push((node.header, node.summary().unwrap()));
+                }
                 tag::INDEX => {
                     trace.index = Some(Index::parse(payload).unwrap());
                     continue;
@@ -100,8 +113,11 @@ impl Trace {
         let mut max_depth = 0;
         if !chunk.summary.is_empty() {
             let summary = SummaryBuilder::new(1000).summarize(&rows, &mut again);
-            assert_eq!(Summary::parse(chunk.summary).unwrap(), summary);
-            max_depth = summary.max_depth;
+            let found = Summary::parse(chunk.summary).unwrap();
+            let functions = summary.functions.filter(|_| found.functions.is_some());
+            assert_eq!(found, Summary { functions, ..summary });
+            assert_eq!(chunk.check_front(), Ok(()));
+            max_depth = found.head.max_depth;
         }
         for record in &rows {
             let (name, kind, depth) = match record.word.kind().unwrap() {
