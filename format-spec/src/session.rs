@@ -39,6 +39,7 @@ pub mod field {
     pub const GIVEN_BACK: usize = 112;
     pub const REMOVING: usize = 120;
     pub const GIVEN_BACK_THEN: usize = 128;
+    pub const SYMBOLS_PAID: usize = 136;
 }
 
 /// A session file as read.

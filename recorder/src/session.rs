@@ -116,9 +116,9 @@ pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun, E
         )?;
         let map_error = |error| Error::io(&dir, "map", error);
         let page = SessionPage::new(&session).map_err(map_error)?;
-        // The last page of the symbols file is taken by whoever begins it, in part.
         let len = |file: &File| file.metadata().map_or(0, |meta| meta.len());
-        page.charge(len(&session) + 2 * len(&symbols) + len(&process));
+        page.charge(len(&session) + len(&symbols) + len(&process));
+        page.pay_symbols(0, len(&symbols));
         let process = ProcessPage::new(&process).map_err(map_error)?;
         Ok::<_, Error>((page, process))
     })();

@@ -45,6 +45,18 @@ impl SessionPage {
         self.map.get(session::field::SYMBOLS_TAIL)
     }
 
+    /// Up to where the symbols file is paid for, in bytes.
+    pub fn symbols_paid(&self) -> u64 {
+        self.map.get(session::field::SYMBOLS_PAID)
+    }
+
+    /// Says that the symbols file is paid for from `from` up to `to`. False where it was
+    /// not `from` any more.
+    pub fn pay_symbols(&self, from: u64, to: u64) -> bool {
+        let paid = self.map.word(session::field::SYMBOLS_PAID);
+        paid.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
     /// Takes `bytes` of the memory budget such that `kept` stay for others.
     ///
     /// The sum of all processes never passes the limit.

@@ -1,5 +1,7 @@
 //! Symbols by content: the same function compiled a million times is one id.
 
+mod window;
+
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -8,17 +10,15 @@ use std::path::{Path, PathBuf};
 
 use rtrace_format::symbol::{OVERFLOW_ID, UNIT, encode_entry};
 use rtrace_format::{Symbol, SymbolKind};
-use rtrace_session::create;
 
 use crate::room::Room;
 use crate::shared::SessionPage;
+use crate::symbols::window::Window;
 
 /// The session's symbols file as this process sees it.
 #[derive(Debug)]
 pub struct Symbols {
-    /// Opened for each new name: a descriptor that stayed open would be one that the program
-    /// sees, closes, hands to its children or runs out of.
-    path: PathBuf,
+    window: Window,
     ids: HashMap<Symbol, u32>,
     /// Size in bytes and time of change (ns since the epoch) of source files when
     /// their first function was seen; zeroes for what is no file.
@@ -34,7 +34,8 @@ impl Symbols {
     /// them is far more than the names of any program need, and a bound.
     pub fn new(path: PathBuf, memory_max: u64) -> Symbols {
         let bound = memory_max / 8;
-        Symbols { path, ids: HashMap::new(), sources: HashMap::new(), bound }
+        let window = Window::new(path, memory_max, bound);
+        Symbols { window, ids: HashMap::new(), sources: HashMap::new(), bound }
     }
 
     /// Takes over what other processes of the session have named: a thousand short-lived
@@ -85,12 +86,7 @@ impl Symbols {
         if page.symbols_tail() + len > self.bound {
             return None;
         }
-        let file = create::open_rw(&self.path).ok()?;
-        if !room.take(len, 0) {
-            return None;
-        }
-        let offset = page.take_symbols(len);
-        create::write_symbol(&file, &self.path, &entry, offset).ok()?;
+        let offset = self.window.append(page, room, &entry)?;
         u32::try_from(offset / UNIT as u64).ok().filter(|&id| id <= rtrace_format::record::ID_MASK)
     }
 }

@@ -33,6 +33,11 @@ impl Mapping {
         Ok(Mapping { raw })
     }
 
+    /// Its length in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.raw.len() as u64
+    }
+
     /// The mapping as words.
     #[inline]
     pub fn words(&self) -> &[AtomicU64] {
