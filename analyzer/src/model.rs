@@ -135,6 +135,8 @@ pub struct Process {
     pub exit_code: Option<i32>,
     /// Events of threads that had no ring at all.
     pub lost_without_ring: u64,
+    /// How many of them for each cause.
+    pub lost_causes: Vec<(Cause, u64)>,
     /// Ended threads whose rings it gave up for others: nothing of them is left.
     pub overwritten_threads: u64,
     /// Their events.

@@ -3,6 +3,7 @@
 use crate::bytes::{Reader, crc32, put_at, u64_at};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::Meta;
+use crate::record::Cause;
 use crate::session::trailing_meta;
 
 /// The first bytes of every process file.
@@ -17,6 +18,9 @@ pub const RECORDING: u64 = 2;
 pub const ENDED: u64 = 3;
 /// State: it became another program by `exec`, which records as a process of its own.
 pub const REPLACED: u64 = 4;
+
+/// How many causes of loss a process counts for itself: the numbers 1 to 8.
+pub const CAUSES: usize = 8;
 
 /// Where each field of the header lies.
 pub mod field {
@@ -40,6 +44,7 @@ pub mod field {
     pub const EVENT_COST: usize = 104;
     pub const C_EVENT_COST: usize = 112;
     pub const FILTERED: usize = 120;
+    pub const LOST_CAUSES: usize = 192;
 }
 
 /// A process file as read.
@@ -63,6 +68,8 @@ pub struct ProcessHeader {
     pub exit_code: Option<i32>,
     /// Events lost in threads that had no ring.
     pub lost: u64,
+    /// How many of them were lost for each cause, by its number minus 1.
+    pub lost_causes: [u64; CAUSES],
     /// Ended threads whose rings it gave up for others.
     pub overwritten_threads: u64,
     /// Their events.
@@ -79,6 +86,16 @@ pub struct ProcessHeader {
 }
 
 impl ProcessHeader {
+    /// The causes for which events were lost in threads that had no ring, and how many;
+    /// what was counted for none is the budget's.
+    pub fn losses(&self) -> impl Iterator<Item = (Cause, u64)> {
+        let known: u64 = self.lost_causes.iter().fold(0, |sum, &count| sum.saturating_add(count));
+        let rest = (Cause::Budget, self.lost.saturating_sub(known));
+        let named = self.lost_causes.iter().enumerate();
+        let named = named.map(|(i, &count)| (Cause::from_number(i as u32 + 1), count));
+        named.chain([rest]).filter(|&(_, count)| count > 0)
+    }
+
     /// The bytes of a process file.
     pub fn encode(&self) -> Vec<u8> {
         let meta = self.meta.encode();
@@ -102,6 +119,9 @@ impl ProcessHeader {
         put_at(&mut file, field::EVENT_COST, &self.event_cost_ps.to_le_bytes());
         put_at(&mut file, field::C_EVENT_COST, &self.c_event_cost_ps.to_le_bytes());
         put_at(&mut file, field::FILTERED, &self.filtered.to_le_bytes());
+        for (i, count) in self.lost_causes.iter().enumerate() {
+            put_at(&mut file, field::LOST_CAUSES + i * 8, &count.to_le_bytes());
+        }
         put_at(&mut file, field::META_LEN, &(meta.len() as u64).to_le_bytes());
         put_at(&mut file, field::META_CRC, &crc32(&meta).to_le_bytes());
         file.extend(meta);
@@ -131,6 +151,9 @@ impl ProcessHeader {
             end_tick,
             exit_code: (exit_known == 1).then_some(exit_code),
             lost: reader.u64()?,
+            lost_causes: std::array::from_fn(|i| {
+                u64_at(file, field::LOST_CAUSES + i * 8).unwrap_or(0)
+            }),
             overwritten_threads: u64_at(file, field::OVERWRITTEN_THREADS).unwrap_or(0),
             overwritten_events: u64_at(file, field::OVERWRITTEN_EVENTS).unwrap_or(0),
             event_cost_ps: u64_at(file, field::EVENT_COST).unwrap_or(0),
@@ -161,6 +184,7 @@ mod tests {
             end_tick: 5,
             exit_code: Some(-9),
             lost: 6,
+            lost_causes: [0, 1, 2, 0, 0, 0, 3, 0],
             overwritten_threads: 7,
             overwritten_events: 8,
             event_cost_ps: 9,

@@ -180,20 +180,26 @@ pub enum Cause {
     Damaged = 5,
     /// The shadow stack could not grow.
     Depth = 6,
+    /// The process had no memory, no mapping or no descriptor left.
+    ProcessLimit = 7,
 }
 
 impl Cause {
+    /// Every cause, by number.
+    pub const ALL: [Cause; 8] = [
+        Cause::Unknown,
+        Cause::CollectorBehind,
+        Cause::Budget,
+        Cause::NoSpace,
+        Cause::Hook,
+        Cause::Damaged,
+        Cause::Depth,
+        Cause::ProcessLimit,
+    ];
+
     /// The cause with this number; numbers of later versions are [`Cause::Unknown`].
     pub fn from_number(number: u32) -> Cause {
-        match number {
-            1 => Cause::CollectorBehind,
-            2 => Cause::Budget,
-            3 => Cause::NoSpace,
-            4 => Cause::Hook,
-            5 => Cause::Damaged,
-            6 => Cause::Depth,
-            _ => Cause::Unknown,
-        }
+        Cause::ALL.get(number as usize).copied().unwrap_or(Cause::Unknown)
     }
 
     /// The name in `events`.
@@ -206,6 +212,7 @@ impl Cause {
             Cause::Hook => "hook",
             Cause::Damaged => "damaged",
             Cause::Depth => "depth",
+            Cause::ProcessLimit => "process_limit",
         }
     }
 }

@@ -168,7 +168,7 @@ fn attach(writer: &mut Writer, entering: bool) -> bool {
             return false;
         }
         if !writer.may_try_again(&recording) {
-            recording.process.count_lost(1);
+            recording.process.count_lost(1, writer.refusal());
             return false;
         }
         let mut frames = thread::take_inherited();
@@ -182,7 +182,7 @@ fn attach(writer: &mut Writer, entering: bool) -> bool {
         if given {
             name_writer(writer, thread::current_ident());
         } else {
-            recording.process.count_lost(1);
+            recording.process.count_lost(1, writer.refusal());
         }
         given
     }));

@@ -10,8 +10,8 @@ use std::time::Duration;
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use rtrace_format::long;
 use rtrace_format::record::Subkind;
+use rtrace_format::{Cause, long};
 
 use crate::options::{Mode, Options};
 use crate::recording::{self, Recording};
@@ -75,7 +75,7 @@ pub fn join(
     hook::install(py, &recording.options).inspect_err(|_| {
         let _ = hook::remove(py, recording.options.hook);
         // Nobody hears of it in the child; in the trace it is a process that has lost something.
-        recording.process.count_lost(1);
+        recording.process.count_lost(1, Cause::Hook);
         finish(&recording, None);
     })
 }
@@ -128,7 +128,8 @@ pub fn stop(
     if collected && !wait {
         return Ok(Stopped { output, note: None });
     }
-    Ok(Stopped { output, note: py.detach(|| complete(&recording)) })
+    let note = py.detach(|| complete(&recording));
+    Ok(Stopped { output, note: note.or_else(|| given_up(&recording)) })
 }
 
 /// How a recording ended.
@@ -159,6 +160,21 @@ fn complete(recording: &Recording) -> Option<String> {
     packed
         .err()
         .map(|error| format!("it is not finished ({error}); rtrace-view reads it all the same"))
+}
+
+/// What recording did without, as far as this process knows.
+fn given_up(recording: &Recording) -> Option<String> {
+    let why = [
+        (Cause::NoSpace, "the file system refused room for their rings"),
+        (Cause::ProcessLimit, "the process had no memory or descriptor left for them"),
+        (Cause::Budget, "they found no room within --max-memory"),
+    ];
+    let lost = why.map(|(cause, why)| (recording.process.lost_for(cause), why));
+    if let Some((count, why)) = lost.into_iter().find(|&(count, _)| count > 0) {
+        return Some(format!("{count} events are lost: {why}"));
+    }
+    let refused = recording.room.was_refused_growth();
+    refused.then(|| "it goes back less far than asked: the system refused larger rings".into())
 }
 
 fn finish(recording: &Arc<Recording>, exit_code: Option<i32>) {

@@ -13,11 +13,12 @@ use std::sync::{Arc, MutexGuard, Once};
 
 use pyo3::ffi;
 use rtrace_format::process::{FORKING, ProcessHeader};
-use rtrace_format::{Frame, Value};
+use rtrace_format::{Cause, Frame, Value};
 use rtrace_session::{create, host};
 
 use crate::options::HookKind;
 use crate::recording::{self, Recording};
+use crate::ring::Refused;
 use crate::session::process_meta;
 use crate::shared::ProcessPage;
 use crate::symbols::Symbols;
@@ -111,6 +112,7 @@ fn prepare_child(recording: &Recording) -> Option<(ProcessPage, u32)> {
         end_tick: 0,
         exit_code: None,
         lost: 0,
+        lost_causes: Default::default(),
         overwritten_threads: 0,
         overwritten_events: 0,
         event_cost_ps: 0,
@@ -121,11 +123,15 @@ fn prepare_child(recording: &Recording) -> Option<(ProcessPage, u32)> {
     let bytes = create::process_len(&header);
     if !recording.room.take(bytes, 0) {
         // Of what the child will do nothing is known, except that it is one event at least.
-        recording.process.count_lost(1);
+        recording.process.count_lost(1, Cause::Budget);
         return None;
     }
     let file = create::process_file(&recording.dir, &header);
-    let file = file.inspect_err(|_| recording.room.release(bytes)).ok()?;
+    let file = file.inspect_err(|error| {
+        recording.room.release(bytes);
+        recording.process.count_lost(1, Refused::of(error).cause());
+    });
+    let file = file.ok()?;
     Some((ProcessPage::new(&file).ok()?, number))
 }
 

@@ -50,6 +50,7 @@ pub fn join(dir: &Path, argv: Vec<Vec<u8>>, interpreter: &Interpreter) -> Result
         end_tick: 0,
         exit_code: None,
         lost: 0,
+        lost_causes: Default::default(),
         overwritten_threads: 0,
         overwritten_events: 0,
         event_cost_ps: 0,

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use rtrace_format::Cause;
 use rtrace_format::ring::{self, Extent, RingHeader, STACK_FRAME_LEN, field};
 use rtrace_format::segment::SEGMENT_LEN;
 use rtrace_session::create;
@@ -48,6 +49,31 @@ pub enum Refused {
     Budget,
     /// The file system has no room, or refuses.
     NoSpace,
+    /// The process has no descriptor, mapping or memory left.
+    Process,
+}
+
+impl Refused {
+    /// Why the session's files refused something.
+    pub fn of(error: &rtrace_session::Error) -> Refused {
+        let number = match error.kind() {
+            rtrace_session::ErrorKind::Io { source, .. } => source.raw_os_error(),
+            _ => None,
+        };
+        match number {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN) => Refused::Process,
+            _ => Refused::NoSpace,
+        }
+    }
+
+    /// The cause of the losses that follow.
+    pub fn cause(self) -> Cause {
+        match self {
+            Refused::Budget => Cause::Budget,
+            Refused::NoSpace => Cause::NoSpace,
+            Refused::Process => Cause::ProcessLimit,
+        }
+    }
 }
 
 /// After a file system's refusal a ring asks for no growth in this many segments.
@@ -86,6 +112,16 @@ pub struct Ring {
     lap: u64,
     /// No growth is asked for before this lap.
     grows_from: u64,
+    /// Why the system refused growth, for the first time.
+    refusal: Refusal,
+}
+
+/// Whether a refusal is still to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    None,
+    New(Refused),
+    Told,
 }
 
 impl Ring {
@@ -125,18 +161,17 @@ impl Ring {
             name: Vec::new(),
             extents: Vec::new(),
         };
-        let refused = || {
+        let file = create::ring_file(&options.dir, &mut header).map_err(|error| {
             room.release(bytes);
-            Refused::NoSpace
-        };
-        let file = create::ring_file(&options.dir, &mut header).map_err(|_| refused())?;
+            Refused::of(&error)
+        })?;
         let ring = Ring::map(&file, &header, bytes, options, room);
         ring.ok_or_else(|| {
             // A thread whose ring cannot be mapped must not look like one without events.
-            match create::remove_ring(&options.dir, header.serial) {
-                Ok(_) => refused(),
-                Err(_) => Refused::NoSpace,
+            if create::remove_ring(&options.dir, header.serial).is_ok() {
+                room.release(bytes);
             }
+            Refused::Process
         })
     }
 
@@ -174,6 +209,7 @@ impl Ring {
             drained: options.drained,
             lap: 0,
             grows_from: 0,
+            refusal: Refusal::None,
         };
         let extent = header.extents.iter().find(|extent| extent.kind == ring::SEGMENTS)?;
         let words = ring.first.words().get(extent.offset as usize / 8..)?;
@@ -221,7 +257,7 @@ impl Ring {
         if !self.room.take(bytes, self.room.max() / 8) {
             return None;
         }
-        let (file, extent, map) = self.allocate(ring::FIBERS, count, bytes)?;
+        let (file, extent, map) = self.allocate(ring::FIBERS, count, bytes).ok()?;
         create::publish_extent(&file, &self.path, extent).ok()?;
         self.fibers.add(map, count);
         self.fibers.take(units)
@@ -266,15 +302,29 @@ impl Ring {
         }
         let grown = self.allocate(ring::SEGMENTS, count as u32, bytes);
         let grown = grown.and_then(|(file, extent, map)| {
-            create::publish_extent(&file, &self.path, extent).ok().map(|()| map)
+            let published = create::publish_extent(&file, &self.path, extent);
+            published.map(|()| map).map_err(|error| Refused::of(&error))
         });
         match grown {
-            Some(map) => {
+            Ok(map) => {
                 self.fresh = places(map.words(), count);
                 self.extents.push(map);
             }
-            None => self.grows_from = self.lap + NO_SPACE_PAUSE,
+            Err(why) => {
+                self.grows_from = self.lap + NO_SPACE_PAUSE;
+                if self.refusal == Refusal::None {
+                    self.refusal = Refusal::New(why);
+                    self.room.refuse_growth();
+                }
+            }
         }
+    }
+
+    /// Why the system refused the ring's growth; given once.
+    pub fn take_refusal(&mut self) -> Option<Refused> {
+        let Refusal::New(why) = self.refusal else { return None };
+        self.refusal = Refusal::Told;
+        Some(why)
     }
 
     /// Doubles the shadow stack; `depth` frames are carried over. False where there is no room.
@@ -284,7 +334,7 @@ impl Ring {
         if !self.room.take(bytes, self.room.max() / 8) {
             return false;
         }
-        let Some((file, extent, map)) = self.allocate(ring::STACK, frames as u32, bytes) else {
+        let Ok((file, extent, map)) = self.allocate(ring::STACK, frames as u32, bytes) else {
             return false;
         };
         let words = depth.min(self.stack_frames) * STACK_FRAME_LEN / 8;
@@ -302,22 +352,28 @@ impl Ring {
 
     /// Blocks for a new extent, for which `bytes` were reserved, and their mapping. What was
     /// allocated stays part of the file, and reserved, also where the mapping fails.
-    fn allocate(&mut self, kind: u32, count: u32, bytes: u64) -> Option<(File, Extent, Mapping)> {
-        // Gone, or replaced by somebody: the mappings still hold what we write, but a file
-        // that is not in the session's directory cannot grow.
-        let file = create::open_rw(&self.path).ok();
-        let allocated =
-            file.filter(|file| identity(file) == Some(self.identity)).and_then(|file| {
-                let extent = create::allocate_extent(&file, &self.path, kind, count).ok()?;
-                Some((file, extent))
-            });
-        let Some((file, extent)) = allocated else {
+    fn allocate(
+        &mut self,
+        kind: u32,
+        count: u32,
+        bytes: u64,
+    ) -> Result<(File, Extent, Mapping), Refused> {
+        let allocated = create::open_rw(&self.path).and_then(|file| {
+            // Replaced by somebody: the mappings still hold what we write, but a file that
+            // is not in the session's directory cannot grow.
+            if identity(&file) != Some(self.identity) {
+                return Err(rtrace_session::Error::refused(&self.path, "is another file now"));
+            }
+            let extent = create::allocate_extent(&file, &self.path, kind, count)?;
+            Ok((file, extent))
+        });
+        let (file, extent) = allocated.map_err(|error| {
             self.room.release(bytes);
-            return None;
-        };
+            Refused::of(&error)
+        })?;
         self.bytes += bytes;
-        let map = Mapping::new(&file, extent.offset, bytes as usize).ok()?;
-        Some((file, extent, map))
+        let map = Mapping::new(&file, extent.offset, bytes as usize);
+        map.map(|map| (file, extent, map)).map_err(|_| Refused::Process)
     }
 
     /// Stores the thread's name, cut to what the header has room for.

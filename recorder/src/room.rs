@@ -14,6 +14,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,8 @@ pub struct Room {
     /// Whether nobody else removes rings.
     recycles: bool,
     remnants: Mutex<Remnants>,
+    /// The system, and not the budget, refused a ring its growth.
+    refused: AtomicBool,
 }
 
 /// What may be removed, oldest first.
@@ -71,7 +74,18 @@ impl Room {
         recycles: bool,
     ) -> Room {
         let remnants = Mutex::new(Remnants::default());
-        Room { page, process, number, dir: dir.to_owned(), recycles, remnants }
+        let refused = AtomicBool::new(false);
+        Room { page, process, number, dir: dir.to_owned(), recycles, remnants, refused }
+    }
+
+    /// Takes note that the system refused a ring its growth.
+    pub fn refuse_growth(&self) {
+        self.refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that was so for any.
+    pub fn was_refused_growth(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Takes `bytes` of the budget such that `kept` stay, removing rings of threads

@@ -106,6 +106,7 @@ pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun, E
                 end_tick: 0,
                 exit_code: None,
                 lost: 0,
+                lost_causes: Default::default(),
                 overwritten_threads: 0,
                 overwritten_events: 0,
                 event_cost_ps: 0,

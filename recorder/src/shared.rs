@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::sync::atomic::Ordering;
 
-use rtrace_format::{process, session};
+use rtrace_format::{Cause, process, session};
 
 use crate::ring::map::Mapping;
 
@@ -156,8 +156,18 @@ impl ProcessPage {
     }
 
     /// Counts events of threads that have no ring.
-    pub fn count_lost(&self, events: u64) {
-        self.map.word(process::field::LOST).fetch_add(events, Ordering::Relaxed);
+    pub fn count_lost(&self, events: u64, cause: Cause) {
+        let add = |at| self.map.word(at).fetch_add(events, Ordering::Relaxed);
+        if let Some(at) = (cause as usize).checked_sub(1) {
+            add(process::field::LOST_CAUSES + at * 8);
+        }
+        add(process::field::LOST);
+    }
+
+    /// How many were counted for a cause.
+    pub fn lost_for(&self, cause: Cause) -> u64 {
+        let at = (cause as usize).checked_sub(1);
+        at.map_or(0, |at| self.map.get(process::field::LOST_CAUSES + at * 8))
     }
 
     /// Counts ended threads whose rings are given up, and their events.

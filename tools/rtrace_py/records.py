@@ -38,6 +38,7 @@ CAUSES = {
     4: "hook",
     5: "damaged",
     6: "depth",
+    7: "process_limit",
 }
 UNNUMBERED = 1
 U64 = (1 << 64) - 1

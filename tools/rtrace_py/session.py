@@ -17,7 +17,7 @@ Ring = namedtuple(
 Process = namedtuple(
     "Process",
     "number pid parent ppid start_time state end_tick exit_code exit_known lost"
-    " overwritten_threads overwritten_events pairs",
+    " overwritten_threads overwritten_events lost_causes pairs",
 )
 STATES = {1: "forking", 2: "recording", 3: "clean"}
 
@@ -92,13 +92,16 @@ def read_process(data):
     lost, length, crc = c.u64(), c.u64(), c.u32()
     c.seek(88)
     overwritten_threads, overwritten_events = c.u64(), c.u64()
+    c.seek(192)
+    lost_causes = [c.u64() for _ in range(8)]
     raw = c.seek(256).take(length)
     if zlib.crc32(raw) != crc:
         raise FormatError("the checksum of the metadata does not hold", 72)
     pairs = structured.metadata(raw, 256)
     return Process(
         number, pid, parent - 1 if parent else None, ppid, start_time, state, end_tick,
-        exit_code, exit_known, lost, overwritten_threads, overwritten_events, pairs,
+        exit_code, exit_known, lost, overwritten_threads, overwritten_events,
+        lost_causes, pairs,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from collections import namedtuple
 from . import eventchunk, fibers, segment, structured
 from .clock import Clock
 from .cursor import FormatError, text
+from .records import cause_name
 from .session import STATES, Session, read
 from .tracefile import TraceFile
 
@@ -69,6 +70,8 @@ class Trace:
                 known.update(structured.as_dict(process.pairs))
                 known.update(pid=process.pid, ppid=process.ppid)
                 known.update(lost_without_ring=process.lost)
+                for number, count in enumerate(process.lost_causes, 1):
+                    known.update({f"lost_{cause_name(number)}": count} if count else {})
                 known.update(overwritten_threads=process.overwritten_threads)
                 known.update(overwritten_events=process.overwritten_events)
                 if STATES.get(process.state) == "clean":

@@ -165,7 +165,10 @@ fn to_text(trace: &Trace, info: &Info, width: usize) -> String {
         }
         if process.lost_without_ring > 0 {
             let lost = grouped(process.lost_without_ring);
-            out.push_str(&format!("  {lost} events lost in threads that had no ring\n"));
+            let why: Vec<&str> =
+                process.lost_causes.iter().map(|(cause, _)| cause.name()).collect();
+            let why = why.join(", ");
+            out.push_str(&format!("  {lost} events lost in threads that had no ring ({why})\n"));
         }
         if process.overwritten_threads > 0 {
             let threads = grouped(process.overwritten_threads);

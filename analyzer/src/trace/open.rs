@@ -354,6 +354,7 @@ fn process(number: u32, meta: &Meta, end: End, session: &Meta) -> Process {
         end_tick,
         exit_code: meta.get_i64("exit_code").and_then(|code| i32::try_from(code).ok()),
         lost_without_ring: meta.get_u64("lost_without_ring").unwrap_or(0),
+        lost_causes: lost_causes(meta),
         overwritten_threads: meta.get_u64("overwritten_threads").unwrap_or(0),
         overwritten_events: meta.get_u64("overwritten_events").unwrap_or(0),
         event_cost_ps: meta.get_u64("event_cost_ps").unwrap_or(0),
@@ -362,6 +363,21 @@ fn process(number: u32, meta: &Meta, end: End, session: &Meta) -> Process {
         figures: Vec::new(),
         last_tick: meta.get_u64("started_tick").unwrap_or(0),
     }
+}
+
+/// What threads without rings lost, by cause; what no cause is given for is the budget's.
+fn lost_causes(meta: &Meta) -> Vec<(Cause, u64)> {
+    let told = |cause: Cause| meta.get_u64(&format!("lost_{}", cause.name())).unwrap_or(0);
+    let mut left = meta.get_u64("lost_without_ring").unwrap_or(0);
+    let mut found = Vec::new();
+    for cause in Cause::ALL.into_iter().filter(|&cause| cause != Cause::Budget) {
+        let count = told(cause).min(left);
+        left -= count;
+        found.push((cause, count));
+    }
+    found.push((Cause::Budget, left));
+    found.retain(|&(_, count)| count > 0);
+    found
 }
 
 fn thread(serial: u64, process: usize, draft: ThreadDraft, mode: Mode) -> Thread {

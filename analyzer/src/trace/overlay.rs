@@ -163,10 +163,10 @@ impl Overlay {
             meta.merge(&header.meta);
             meta.set("pid", Value::U64(header.pid.into()));
             meta.set("ppid", Value::U64(header.ppid.into()));
-            meta.set("lost_without_ring", Value::U64(header.lost));
             meta.set("event_cost_ps", Value::U64(header.event_cost_ps));
             meta.set("c_event_cost_ps", Value::U64(header.c_event_cost_ps));
             meta.set("filtered", Value::U64(header.filtered));
+            rtrace_session::pack::losses(header, meta);
             meta.set("overwritten_threads", Value::U64(header.overwritten_threads));
             meta.set("overwritten_events", Value::U64(header.overwritten_events));
             if process.end == SessionEnd::Clean {

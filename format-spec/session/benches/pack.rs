@@ -67,6 +67,7 @@ fn make_session(base: &Path) -> std::path::PathBuf {
         end_tick: 0,
         exit_code: None,
         lost: 0,
+        lost_causes: Default::default(),
         overwritten_threads: 0,
         overwritten_events: 0,
         event_cost_ps: 0,

@@ -35,6 +35,7 @@ use crate::liveness::Liveness;
 use crate::{create, dirs, join};
 
 pub use copy::copy;
+pub use describe::losses;
 pub(crate) use packer::Sink;
 pub(crate) use target::{SNAPSHOT_KEY, open_locked};
 pub use target::{identify, session_of, trace_of};

@@ -88,6 +88,7 @@ impl World {
             end_tick: 9_000_000,
             exit_code: Some(3),
             lost: 0,
+            lost_causes: Default::default(),
             overwritten_threads: 0,
             overwritten_events: 0,
             event_cost_ps: 0,

@@ -4,7 +4,7 @@
 use pyo3::ffi::PyObject;
 use rtrace_format::long;
 use rtrace_format::record::{ID_MASK, Subkind};
-use rtrace_format::{Symbol, SymbolKind};
+use rtrace_format::{Cause, Symbol, SymbolKind};
 
 use crate::attach;
 use crate::ffi::unless_memory_ran_out;
@@ -32,7 +32,7 @@ pub unsafe fn write(id: u32, line: u32, raised: *mut PyObject) {
             (name, unsafe { exception::message(raised) })
         });
         let Some(((module, qualname), message)) = told else {
-            recording.process.count_lost(1);
+            recording.process.count_lost(1, Cause::ProcessLimit);
             return;
         };
         let symbol = Symbol::named(SymbolKind::ExceptionType, &module, &qualname);

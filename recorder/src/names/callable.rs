@@ -17,7 +17,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::ffi::{self, PyObject, PyTypeObject};
-use rtrace_format::{Symbol, SymbolKind};
+use rtrace_format::{Cause, Symbol, SymbolKind};
 
 use crate::ffi::{
     CFunction, Method, MethodDescriptor, MethodWrapper, Owned, attribute, c_text, dict_get,
@@ -300,7 +300,7 @@ unsafe fn first_sight(
         // SAFETY: the caller's promise.
         let Some((module, qualname)) = unless_memory_ran_out(|| unsafe { name(callable, kind) })
         else {
-            recording.process.count_lost(1);
+            recording.process.count_lost(1, Cause::ProcessLimit);
             return None;
         };
         if module == b"rtrace._core" {

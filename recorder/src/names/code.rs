@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 
 use pyo3::ffi::{self, PyObject};
 use rtrace_format::symbol::FILTERED;
-use rtrace_format::{Symbol, SymbolKind};
+use rtrace_format::{Cause, Symbol, SymbolKind};
 
 use crate::ffi::{
     attribute, dict_get, is_exactly, number, request_code_extra, text, unless_memory_ran_out,
@@ -124,7 +124,8 @@ unsafe fn first_sight(code: *mut PyObject, globals: *mut PyObject) -> u32 {
     });
     if named.is_none() {
         // Half a name would be this code's for ever: the event is dropped instead.
-        recording::current().inspect(|recording| recording.process.count_lost(1));
+        recording::current()
+            .inspect(|recording| recording.process.count_lost(1, Cause::ProcessLimit));
     }
     let Some((generation, id)) = named.flatten() else { return UNKNOWN };
     if generation & NOTICED != 0 {

@@ -135,6 +135,11 @@ impl Writer {
         self.cold.refused = Some(why);
     }
 
+    /// Why there is no ring.
+    pub fn refusal(&self) -> Cause {
+        self.cold.refused.map_or(Cause::Budget, Refused::cause)
+    }
+
     /// Begins to write into `ring`, with `frames` (outermost first) open.
     pub fn attach(&mut self, recording: Arc<Recording>, ring: Ring, frames: &[Frame]) {
         self.detach();
@@ -438,8 +443,17 @@ impl Writer {
         cold.unnumbered = 0;
         self.cursor = cold.body;
         self.last_tick = tick;
+        self.tell_growth();
         self.recheck_fibers();
         self.rearm();
+    }
+
+    /// Says, once, that the ring keeps less than it was to, where the system refused more.
+    fn tell_growth(&mut self) {
+        let Some(why) = self.cold.ring.as_mut().and_then(Ring::take_refusal) else { return };
+        let mut payload = Vec::new();
+        long::encode_lost(&mut payload, 0, why.cause());
+        self.put_long(Subkind::LOST, UNNUMBERED, &payload, 0, self.last_tick);
     }
 
     /// The active segment's lap; 0 without a ring.

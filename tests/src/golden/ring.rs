@@ -140,6 +140,7 @@ pub fn session_of(name: &str, symbols: Vec<u8>, ring_file: Vec<u8>) -> Vec<Golde
         end_tick: 0,
         exit_code: None,
         lost: 0,
+        lost_causes: Default::default(),
         overwritten_threads: 0,
         overwritten_events: 0,
         event_cost_ps: 0,

@@ -85,8 +85,12 @@ impl<'t> Stream<'t> {
 
     /// What the threads of each process lost that had no ring.
     pub fn of_processes(trace: &'t Trace, range: TickRange) -> impl Iterator<Item = Self> {
-        let losers = trace.processes.iter().enumerate().filter(|(_, p)| p.lost_without_ring > 0);
-        losers.filter(move |(_, p)| range.contains(p.last_tick)).map(move |(i, process)| Self {
+        let inside = trace.processes.iter().enumerate();
+        let inside = inside.filter(move |(_, process)| range.contains(process.last_tick));
+        let losses = inside.flat_map(|(i, process)| {
+            process.lost_causes.iter().map(move |&loss| (i, process, loss))
+        });
+        losses.map(move |(i, process, (cause, count))| Self {
             trace,
             range,
             process: i,
@@ -99,8 +103,8 @@ impl<'t> Stream<'t> {
             block: None,
             at: Cursor::default(),
             head: Some(Head::Gap(Gap {
-                count: process.lost_without_ring,
-                why: Missing::Lost(rtrace_format::Cause::Budget),
+                count,
+                why: Missing::Lost(cause),
                 from_tick: process.last_tick,
                 to_tick: process.last_tick,
                 record: 0,

@@ -1,6 +1,7 @@
 //! What `PROC` and `THRD` chunks say.
 
 use rtrace_format::fiber;
+use rtrace_format::process::ProcessHeader;
 use rtrace_format::ring::{self, RingHeader};
 use rtrace_format::{Frame, Keyframe, Meta, Stack, Value};
 
@@ -29,7 +30,6 @@ pub(crate) fn process(process: &Process) -> Meta {
             meta.set("exit_code", Value::I64(code.into()));
         }
     }
-    meta.set("lost_without_ring", Value::U64(header.lost));
     for (key, value) in [
         ("event_cost_ps", header.event_cost_ps),
         ("c_event_cost_ps", header.c_event_cost_ps),
@@ -39,11 +39,20 @@ pub(crate) fn process(process: &Process) -> Meta {
             meta.set(key, Value::U64(value));
         }
     }
+    losses(header, &mut meta);
     if header.overwritten_threads > 0 {
         meta.set("overwritten_threads", Value::U64(header.overwritten_threads));
         meta.set("overwritten_events", Value::U64(header.overwritten_events));
     }
     meta
+}
+
+/// Adds what threads without rings lost: all of it, and for each cause.
+pub fn losses(header: &ProcessHeader, meta: &mut Meta) {
+    meta.set("lost_without_ring", Value::U64(header.lost));
+    for (cause, count) in header.losses() {
+        meta.set(&format!("lost_{}", cause.name()), Value::U64(count));
+    }
 }
 
 /// The most frames of fibers that a `THRD` chunk carries together.
