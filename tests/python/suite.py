@@ -24,17 +24,17 @@ BYSTANDER = str(Path(__file__).with_name("bystander.py"))
 LONG = (
     "test_generators test_coroutines test_exceptions test_threading test_functools"
     " test_contextlib test_sys_setprofile test_sys_settrace test_monitoring test_traceback"
-    " test_inspect test_gc test_weakref test_fork1 test_subprocess"
+    " test_inspect test_gc test_weakref test_fork1 test_subprocess test_asyncio"
 ).split()
 
-# Tests that differ, by name. What differs in the same way under `bystander.py`, which asks
+# Tests that differ, by module and name. What differs in the same way under `bystander.py`, which asks
 # for the same events and does nothing, is CPython's doing and needs no entry: for the hook
 # `monitoring` nearly all of test_monitoring, which asserts that no tool is registered, and
 # from 3.13 on test_sys_setprofile's test_method_with_c_function.
 EXPECTED = {
-    "test_memory_error_in_PyErr_PrintEx": "its child lets one allocation fail, and that one is"
+    ("test_exceptions", "test_memory_error_in_PyErr_PrintEx"): "its child lets one allocation fail, and that one is"
     " rtrace's, which does without it: the child ends well",
-    "test_exec_set_nomemory_hang": "on 3.15 its child, in which every allocation fails, crashes in"
+    ("test_exceptions", "test_exec_set_nomemory_hang"): "on 3.15 its child, in which every allocation fails, crashes in"
     " _Py_call_instrumentation_arg, before any tool is called; bystander.py in the child does the same",
 }
 
@@ -89,7 +89,7 @@ class Comparison:
         # Each test that differs is in one of these.
         self.cpythons = [one for one in differ if beside.get(one[0], "absent") == one[2]]
         others = [one for one in differ if one not in self.cpythons]
-        self.listed = [one for one in others if one[0].rpartition(":")[2] in EXPECTED]
+        self.listed = [one for one in others if (module, one[0].rpartition(":")[2]) in EXPECTED]
         self.ours = [one for one in others if one not in self.listed]
 
 
@@ -112,7 +112,7 @@ def main():
         for name, without, recorded in found.ours:
             print(f"    {name}: {without} without, {recorded} with rtrace")
         for name, _, recorded in found.listed:
-            print(f"    {recorded}, listed: {name}: {EXPECTED[name.rpartition(':')[2]]}")
+            print(f"    {recorded}, listed: {name}: {EXPECTED[module, name.rpartition(':')[2]]}")
         if arguments.all:
             for name, without, recorded in found.cpythons:
                 print(f"    {name}: {without} without, {recorded} under any tool")

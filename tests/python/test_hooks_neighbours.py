@@ -41,6 +41,22 @@ def test_coverage_measures_the_same(record, hook, core):
     assert measured[0] == measured[1] and measured[0]
 
 
+@pytest.mark.skipif(not has("pytest_cov"), reason="pytest-cov is not installed")
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("hook", ALL_HOOKS)
+def test_pytest_cov_measures_the_same(record, hook, core):
+    (record.folder / "app.py").write_text(APP)
+    (record.folder / "test_app.py").write_text("import app\ndef test_f(): assert app.f(3) == 1\n")
+    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--cov=app", "--cov-report=json")
+    measured = []
+    for run in (record.native, lambda *a, **k: record(*a, "--hook", hook, **k)):
+        done = run((*command, "test_app.py"), env={"COVERAGE_CORE": core})
+        assert done.returncode == 0
+        measured.append(json.loads((record.folder / "coverage.json").read_text())["files"])
+        (record.folder / "coverage.json").unlink()
+    assert measured[0] == measured[1] and measured[0]["app.py"]["summary"]["missing_lines"] == 0
+
+
 @pytest.mark.parametrize("hook", ALL_HOOKS)
 @pytest.mark.parametrize("module", ["cProfile", "profile"])
 def test_profilers_count_the_same(record, hook, module):
@@ -124,3 +140,20 @@ def test_a_subinterpreter(record, hook):
     recorded = record(source, "--hook", hook)
     assert recorded.out == native.stdout and b"inside" in recorded.out
     assert recorded.view("verify")["ok"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="concurrent.interpreters is of 3.14")
+@pytest.mark.parametrize("hook", ALL_HOOKS)
+def test_an_executor_of_interpreters(record, hook):
+    source = """\
+        from concurrent.futures import InterpreterPoolExecutor
+        def outside(n):
+            return n
+        with InterpreterPoolExecutor(2) as pool:
+            print(list(pool.map(abs, [-1, 2, -3])), outside(4))
+        """
+    native = record.native(source)
+    recorded = record(source, "--hook", hook)
+    assert recorded.out == native.stdout and b"[1, 2, 3] 4" in recorded.out
+    assert recorded.view("verify")["ok"]
+    assert [e["name"] for e in recorded.events() if e["name"] == "outside"]
