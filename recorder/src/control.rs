@@ -30,6 +30,7 @@ pub fn prepare(
     if recording::current().is_some() {
         return Err(PyRuntimeError::new_err("a recording is running in this process"));
     }
+    check_build(py)?;
     fork::silence();
     // A hook that cannot be had is the environment's fault, as a full disk is.
     hook::check_free(py, options.hook)
@@ -62,6 +63,7 @@ pub fn join(
     if recording::current().is_some() {
         return Err(PyRuntimeError::new_err("a recording is running in this process"));
     }
+    check_build(py)?;
     // SAFETY: `py` says that the GIL is held.
     if !unsafe { names::prepare() } {
         return Err(PyRuntimeError::new_err("the interpreter has no place left for our ids"));
@@ -78,6 +80,22 @@ pub fn join(
         recording.process.count_lost(1, Cause::Hook);
         finish(&recording, None);
     })
+}
+
+/// Nothing here was ever run without a GIL, and the layout of threads is another one there.
+///
+/// # Errors
+/// This is a free-threaded build (`sys.abiflags` has a `t`, PEP 703).
+fn check_build(py: Python<'_>) -> PyResult<()> {
+    let flags = crate::ffi::sys_object(py, c"abiflags").ok();
+    let flags = flags.and_then(|flags| crate::ffi::text_of(&flags)).unwrap_or_default();
+    if flags.contains(&b't') {
+        return Err(PyOSError::new_err(
+            "this is a free-threaded build of CPython, which rtrace does not record; \
+             use the ordinary build of the same version",
+        ));
+    }
+    Ok(())
 }
 
 /// Gives the running threads their rings and installs the hook.

@@ -5,6 +5,8 @@
     reason = "a call and taking over the reference that it returns are one step"
 )]
 
+pub mod callables;
+
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};

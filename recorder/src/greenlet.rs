@@ -20,12 +20,13 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::mem::offset_of;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use rtrace_format::Frame;
 
 use crate::attach;
+use crate::ffi::callables::{CallableType, Layout};
 use crate::ffi::{_PyType_Lookup, Owned, dict_get};
 use crate::recording::{self, GENERATION};
 use crate::thread;
@@ -260,35 +261,13 @@ impl State {
     }
 }
 
-/// The callables' type, made once and never freed; null where that fails.
-///
-/// # Safety
-/// - the GIL is held.
-unsafe fn tracer_type() -> *mut PyTypeObject {
-    static TYPE: AtomicPtr<PyTypeObject> = AtomicPtr::new(ptr::null_mut());
-    let known = TYPE.load(Ordering::Acquire);
-    if !known.is_null() {
-        return known;
-    }
-    // SAFETY: an all-zero type object is the beginning of every static type.
-    let mut made: Box<PyTypeObject> = Box::new(unsafe { std::mem::zeroed() });
-    made.tp_name = c"rtrace._core.switch".as_ptr();
-    made.tp_basicsize = size_of::<Tracer>() as ffi::Py_ssize_t;
-    made.tp_flags = ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_VECTORCALL;
-    made.tp_vectorcall_offset = offset_of!(Tracer, vectorcall) as ffi::Py_ssize_t;
-    made.tp_call = Some(ffi::PyVectorcall_Call);
-    made.tp_dealloc = Some(dealloc);
-    made.ob_base.ob_base = ffi::PyObject_HEAD_INIT;
-    let made = Box::into_raw(made);
-    // SAFETY: a static type with the GIL held.
-    if unsafe { ffi::PyType_Ready(made) } != 0 {
-        // SAFETY: the GIL is held.
-        unsafe { ffi::PyErr_Clear() };
-        return ptr::null_mut();
-    }
-    TYPE.store(made, Ordering::Release);
-    made
-}
+/// The callables' type.
+static TRACER_TYPE: CallableType = CallableType::new(Layout {
+    name: c"rtrace._core.switch",
+    size: size_of::<Tracer>(),
+    vectorcall: offset_of!(Tracer, vectorcall),
+    dealloc: Some(dealloc),
+});
 
 unsafe extern "C" fn dealloc(object: *mut PyObject) {
     // SAFETY: an object of our type, which owns its state.
@@ -317,7 +296,7 @@ unsafe extern "C" fn dealloc(object: *mut PyObject) {
 /// - the GIL is held; `object` is alive.
 unsafe fn state_of<'a>(object: *mut PyObject) -> Option<&'a mut State> {
     // SAFETY: the caller's promise.
-    let ours = unsafe { ffi::Py_TYPE(object) == tracer_type() };
+    let ours = unsafe { ffi::Py_TYPE(object) == TRACER_TYPE.get() };
     // SAFETY: an object of our type.
     ours.then(|| unsafe { &mut *(*object.cast::<Tracer>()).state })
 }
@@ -328,8 +307,10 @@ unsafe fn state_of<'a>(object: *mut PyObject) -> Option<&'a mut State> {
 /// - the GIL is held; `previous` is null or alive, `main` the thread's main greenlet.
 unsafe fn new_tracer(previous: *mut PyObject, main: *mut PyObject) -> Option<Owned> {
     // SAFETY: the caller's promise.
-    let kind = unsafe { tracer_type() };
+    let kind = unsafe { TRACER_TYPE.get() };
     if kind.is_null() {
+        // SAFETY: the GIL is held.
+        unsafe { ffi::PyErr_Clear() };
         return None;
     }
     // SAFETY: a type that is ready; a new reference or null comes back.

@@ -15,7 +15,8 @@ use crate::session::Interpreter;
 use crate::{control, hook, names, recording};
 
 /// What runs under the names that the package gives it. Private to the package.
-#[pymodule(gil_used = true)]
+/// Importing it leaves the GIL of a free-threaded build off; recording is refused there.
+#[pymodule(gil_used = false)]
 mod _core {
     use super::*;
 

@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14", "3.15")
+# Builds without a GIL: the package is built and imported there, and refuses to record.
+FREE_THREADED = ("3.14t", "3.15t")
 
 PROBE = (
     "import sys, venv, sysconfig; print('%d.%d' % sys.version_info[:2], sys.implementation.name,"

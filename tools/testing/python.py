@@ -7,7 +7,9 @@ from pathlib import Path
 
 from . import steps as results
 
-ZSTD_IN_LIBRARY = ("3.14", "3.15")
+ZSTD_IN_LIBRARY = ("3.14", "3.15", "3.14t", "3.15t")
+TESTS = ("tests/python", "tools/tests")
+FREE_THREADED_TESTS = ("tests/python/test_free_threaded.py",)
 
 
 def test(root, target, steps, found, extra):
@@ -31,7 +33,7 @@ def test(root, target, steps, found, extra):
         report = steps.logs / f"pytest-{version}.xml"
         report.unlink(missing_ok=True)
         command = [venv / "bin/python", "-m", "pytest", "-q", "-n", "2", f"--junitxml={report}"]
-        command += ["tests/python", "tools/tests", *extra]
+        command += [*(FREE_THREADED_TESTS if version.endswith("t") else TESTS), *extra]
         steps.run(
             f"python tests {version}",
             command,
@@ -44,8 +46,10 @@ def test(root, target, steps, found, extra):
 def ready(root, steps, version, python):
     """The virtual environment for an interpreter, with what the tests need."""
     venv = root / f".venv-{version}"
-    needs = (root / "tests/python/requirements.txt").read_text()
-    packages = needs.split() + ([] if version in ZSTD_IN_LIBRARY else ["zstandard"])
+    needs = (root / "tests/python/requirements.txt").read_text().split()
+    if version.endswith("t"):
+        needs = [one for one in needs if one.startswith(("maturin", "pytest"))]
+    packages = needs + ([] if version in ZSTD_IN_LIBRARY else ["zstandard"])
     stamp = hashlib.sha256(f"{python.resolve()} {packages}".encode()).hexdigest()
     mark = venv / "rtrace-test-stamp"
     if mark.exists() and mark.read_text() == stamp and (venv / "bin/python").exists():

@@ -6,10 +6,17 @@ from . import steps as results
 
 
 def lint(root, steps):
-    """rustfmt, clippy, cargo deny, documentation."""
+    """rustfmt, clippy, the free-threaded build, cargo deny, documentation."""
     steps.run("format", ["cargo", "fmt", "--all", "--check"], cwd=root)
     clippy = ["cargo", "clippy", "--locked", "--workspace", "--all-targets", "--"]
     steps.run("clippy", [*clippy, "-D", "warnings"], cwd=root)
+    # There is seldom such an interpreter; that the recorder is built for one can be checked.
+    check = ["cargo", "check", "--locked", "-p", "rtrace-recorder"]
+    free_threaded = {
+        "PYO3_CONFIG_FILE": str(root / "tools/testing/free-threaded.cfg"),
+        "CARGO_TARGET_DIR": str(steps.logs.parent / "free-threaded"),
+    }
+    steps.run("free-threaded build", check, environment=free_threaded, cwd=root)
     if shutil.which("cargo-deny"):
         deny = ["cargo", "deny", "--locked", "check", "bans", "licenses", "sources"]
         steps.run("licences and sources", deny, cwd=root)

@@ -15,7 +15,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::ffi::{self, PyObject, PyTypeObject};
+use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;
 use pyo3::types::{PyAnyMethods, PyString};
 use rtrace_format::record::ID_MASK;
@@ -23,6 +23,7 @@ use rtrace_format::{Kind, Word};
 
 use super::raised;
 use crate::attach;
+use crate::ffi::callables::{CallableType, Layout};
 use crate::names::{SKIP, UNKNOWN, callable, code};
 use crate::options::Options;
 use crate::recording::lock;
@@ -239,33 +240,21 @@ unsafe fn on_exception(args: *const *mut PyObject) -> *mut PyObject {
     none()
 }
 
-/// The type of the callbacks, made once and never freed.
-fn callback_type(py: Python<'_>) -> PyResult<*mut PyTypeObject> {
-    static TYPE: AtomicPtr<PyTypeObject> = AtomicPtr::new(ptr::null_mut());
-    let known = TYPE.load(Ordering::Acquire);
-    if !known.is_null() {
-        return Ok(known);
-    }
-    // SAFETY: an all-zero type object is the beginning of every static type.
-    let mut made: Box<PyTypeObject> = Box::new(unsafe { std::mem::zeroed() });
-    made.tp_name = c"rtrace._core.callback".as_ptr();
-    made.tp_basicsize = size_of::<Callback>() as ffi::Py_ssize_t;
-    made.tp_flags = ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_VECTORCALL;
-    made.tp_vectorcall_offset = std::mem::offset_of!(Callback, vectorcall) as ffi::Py_ssize_t;
-    made.tp_call = Some(ffi::PyVectorcall_Call);
-    made.ob_base.ob_base = ffi::PyObject_HEAD_INIT;
-    let made = Box::into_raw(made);
-    // SAFETY: a static type with the GIL held.
-    if unsafe { ffi::PyType_Ready(made) } != 0 {
-        return Err(PyErr::fetch(py));
-    }
-    TYPE.store(made, Ordering::Release);
-    Ok(made)
-}
+/// The type of the callbacks.
+static CALLBACK_TYPE: CallableType = CallableType::new(Layout {
+    name: c"rtrace._core.callback",
+    size: size_of::<Callback>(),
+    vectorcall: std::mem::offset_of!(Callback, vectorcall),
+    dealloc: None,
+});
 
 /// A callable for one kind of event, never freed.
 fn callback(py: Python<'_>, function: ffi::vectorcallfunc) -> PyResult<Bound<'_, PyAny>> {
-    let kind = callback_type(py)?;
+    // SAFETY: `py` says that the GIL is held.
+    let kind = unsafe { CALLBACK_TYPE.get() };
+    if kind.is_null() {
+        return Err(PyErr::fetch(py));
+    }
     let made = Callback { ob_base: ffi::PyObject_HEAD_INIT, vectorcall: function };
     let made = Box::into_raw(Box::new(made)).cast();
     // The reference that this begins with is never given back: it lives for ever.
