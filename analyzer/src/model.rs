@@ -4,6 +4,8 @@
 //! [`Symbols`](crate::trace::Symbols), whatever file a record came from.
 
 use rtrace_format::figures::Figures;
+use std::ops::Range;
+
 use rtrace_format::{Cause, Keyframe};
 
 use crate::trace::Source;
@@ -180,6 +182,17 @@ pub struct Thread {
     pub waiting: Vec<(u32, Keyframe)>,
     /// Its records.
     pub blocks: Vec<Block>,
+    /// Summaries of runs of blocks, by first block, larger ones first.
+    pub nodes: Vec<NodeSpan>,
+}
+
+/// A node of the file: the summary of a run of blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSpan {
+    /// The blocks.
+    pub blocks: Range<usize>,
+    /// Where its chunk is.
+    pub(crate) offset: u64,
 }
 
 impl Thread {
@@ -212,6 +225,8 @@ pub struct Block {
     pub fiber: u32,
     /// No other fiber than the thread's own ran in it.
     pub one_lane: bool,
+    /// All frames that were open when it began are known.
+    pub knows_stack: bool,
     /// Where its bytes are.
     pub(crate) source: Source,
 }

@@ -1,11 +1,13 @@
 //! Builds traces for tests, with the format's own encoders.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rtrace_format::chunk::{self, tag};
 use rtrace_format::events::{Encoder, EventHeader};
 use rtrace_format::file::FileHeader;
 use rtrace_format::index::{Index, IndexEntry, Trailer};
+use rtrace_format::node::{self, Child};
 use rtrace_format::record::UNNUMBERED;
 use rtrace_format::{
     Cause, Clock, Frame, Kind, Meta, Rows, Stack, SummaryBuilder, Symbol, SymbolKind, Value, Word,
@@ -22,6 +24,11 @@ pub struct TraceBuilder {
     bytes: Vec<u8>,
     entries: Vec<IndexEntry>,
     symbols: Vec<Symbol>,
+    /// Whether nodes are written; they are of few children, so that small traces have many.
+    pub nodes: bool,
+    /// Every second chunk says nothing of functions, as large ones do.
+    pub untold: bool,
+    waiting: BTreeMap<u64, Vec<Vec<Child>>>,
 }
 
 /// One thread's records.
@@ -48,8 +55,14 @@ impl TraceBuilder {
         // Of another boot, so that every process of it is gone.
         meta.set("boot_id", Value::text("00000000-0000-0000-0000-000000000000"));
         clock.to_meta(&mut meta);
-        let mut builder =
-            Self { bytes: header.encode().to_vec(), entries: vec![], symbols: vec![] };
+        let mut builder = Self {
+            bytes: header.encode().to_vec(),
+            entries: vec![],
+            symbols: vec![],
+            nodes: false,
+            untold: false,
+            waiting: BTreeMap::new(),
+        };
         builder.chunk(tag::SESSION, &meta.encode(), 0);
         builder
     }
@@ -137,7 +150,11 @@ impl TraceBuilder {
         }
         let mut stack = Stack::from_keyframe(&keyframe);
         let ids = self.symbols.len() + 4;
-        let summary = SummaryBuilder::new(ids).summarize(&rows, &mut stack);
+        let mut summary = SummaryBuilder::new(ids).summarize(&rows, &mut stack);
+        let child = Child::of_chunk(pen.serial, &rows, &summary);
+        if self.untold && self.entries.len() % 2 == 0 {
+            summary.functions = None;
+        }
         let header = EventHeader {
             serial: pen.serial,
             lost_before: std::mem::take(&mut pen.lost_before),
@@ -147,12 +164,35 @@ impl TraceBuilder {
         };
         let payload = Encoder::new().unwrap().encode(&header, &rows, Some(&summary)).unwrap();
         self.chunk(tag::EVENTS, &payload, pen.serial);
+        if self.nodes {
+            self.wait(pen.serial, child);
+        }
         let mut whole = start;
         for record in rows.iter() {
             whole.apply(record.word, record.tick);
         }
         pen.open = whole.outer().to_vec();
         (pen.first_record, pen.base_tick) = (rows.end_record(), rows.end_tick());
+    }
+
+    /// Writes the nodes that are due with a chunk.
+    fn wait(&mut self, serial: u64, chunk: Child) {
+        let mut levels = self.waiting.remove(&serial).unwrap_or_default();
+        let mut above = Some(chunk);
+        for level in 0.. {
+            let Some(child) = above.take() else { break };
+            if levels.len() <= level {
+                levels.push(Vec::new());
+            }
+            levels[level].push(child);
+            if levels[level].len() == level + 2 {
+                let children = std::mem::take(&mut levels[level]);
+                let (_, payload) = node::encode(&children).unwrap().unwrap();
+                self.chunk(tag::NODE, &payload, serial);
+                above = Some(Child::of_node(&payload).unwrap());
+            }
+        }
+        self.waiting.insert(serial, levels);
     }
 
     /// The pen's first records, fibers among them, as an event chunk without a summary.

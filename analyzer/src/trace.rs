@@ -10,6 +10,7 @@ mod describe;
 mod error;
 mod file;
 mod losses;
+mod nodes;
 mod open;
 mod overlay;
 mod replay;
@@ -20,12 +21,15 @@ pub use blocks::{Decoded, Source};
 pub use complete::{Inventory, loss};
 pub use describe::place;
 pub use error::OpenError;
+pub use nodes::{Cover, Told};
 pub use open::OpenOptions;
-pub use replay::{Event, Piece, Visitor, Walk, replay, replay_alone};
+pub use replay::{Event, Piece, Visitor, Walk, replay, replay_alone, replay_blocks};
 pub use select::Selection;
 pub use symbols::{IdMap, Symbols};
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 pub use rtrace_format::{Change, Lane, Lanes};
 use rtrace_format::{Clock, Meta};
@@ -72,6 +76,8 @@ pub struct Trace {
     pub(crate) file: Option<MappedFile>,
     pub(crate) file_ids: IdMap,
     pub(crate) ring_ids: IdMap,
+    /// Chunks of events whose checksum is wrong, once somebody asked.
+    pub(crate) damaged: OnceLock<HashSet<u64>>,
 }
 
 impl Trace {

@@ -131,6 +131,8 @@ pub struct Head {
     pub unwinds: u64,
     /// `call` records.
     pub calls: u64,
+    /// Unnumbered long records: where there are none, nothing is told to be lost.
+    pub unnumbered: u64,
     /// The longest span that ended here.
     pub longest: Longest,
 }
@@ -177,6 +179,7 @@ impl Summary {
             head.exceptions,
             head.unwinds,
             head.calls,
+            head.unnumbered,
             head.longest.ticks,
             head.longest.id.into(),
             head.longest.start,
@@ -290,6 +293,7 @@ fn read_head(reader: &mut Reader<'_>) -> Result<Head> {
         exceptions: reader.varint()?,
         unwinds: reader.varint()?,
         calls: reader.varint()?,
+        unnumbered: reader.varint()?,
         longest: Longest { ticks: reader.varint()?, id: narrow(reader)?, start: reader.varint()? },
     })
 }

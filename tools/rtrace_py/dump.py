@@ -82,7 +82,7 @@ def record_lines(records):
 def summary_lines(one):
     yield (
         f"  summary busy={one.busy} depth={one.depth} exceptions={one.exceptions}"
-        f" unwinds={one.unwinds} calls={one.calls}"
+        f" unwinds={one.unwinds} calls={one.calls} unnumbered={one.unnumbered}"
         f" longest={one.longest_ticks},{one.longest_id},{one.longest_start}"
     )
     if one.functions is None:

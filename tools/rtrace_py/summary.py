@@ -9,7 +9,8 @@ SECTION_MAX = 1 << 24
 
 Summary = namedtuple(
     "Summary",
-    "busy depth exceptions unwinds calls longest_ticks longest_id longest_start functions rows",
+    "busy depth exceptions unwinds calls unnumbered longest_ticks longest_id longest_start"
+    " functions rows",
 )
 Function = namedtuple("Function", "id children calls self_ticks total_ticks spans min max bins")
 Node = namedtuple(
@@ -21,7 +22,7 @@ Node = namedtuple(
 def parse(piece, children=None):
     """A summary; in a node, `children` says how many it has. Functions may be None."""
     c = Cursor(piece)
-    head = [c.varint() for _ in range(8)]
+    head = [c.varint() for _ in range(9)]
     rows, functions = section(c), section(c)
     if c.left():
         c.fail(f"{c.left()} bytes after the summary")

@@ -193,7 +193,7 @@ def test_summary_fields():
     def section(raw):
         return varint(len(raw)) * 2 + raw
 
-    head = b"".join(map(varint, [300, 2, 0, 0, 1, 250, 4, 10]))
+    head = b"".join(map(varint, [300, 2, 0, 0, 1, 0, 250, 4, 10]))
     rows = b"".join(map(varint, [1] + [4] * 16)) + bytes(range(16))
     # Two functions: ids 4 and 9; one call, none; one span, four; self 50, 1; total 250, 1;
     # shortest 95 and 3, longest of the second 3 + 97; one bin between, two spans in the

@@ -112,6 +112,10 @@ fn first_tick(trace: &Trace, thread: &Thread) -> Option<u64> {
 
 fn last_tick(trace: &Trace, thread: &Thread) -> Option<u64> {
     thread.blocks.iter().rev().filter(|block| block.events > 0).find_map(|block| {
+        // Where all is numbered the last record is an event.
+        if trace.is_sound(block) && trace.tells_no_loss(block) {
+            return Some(block.end_tick);
+        }
         let decoded = trace.decode(block).ok()?;
         decoded.rows.iter().filter(|r| r.numbered).last().map(|record| record.tick)
     })

@@ -1,13 +1,17 @@
 //! What each function cost.
 
 mod ledger;
+mod plan;
+
+use std::sync::Mutex;
 
 use rtrace_format::summary::Spans as SpanSums;
 
-use self::ledger::{Figures, Ledger};
+use self::ledger::Figures;
+use self::plan::{Task, plan};
 use super::parallel;
-use crate::model::{SymbolId, Thread, TickRange};
-use crate::trace::{Selection, Trace, replay};
+use crate::model::SymbolId;
+use crate::trace::{Selection, Trace};
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,63 +52,43 @@ pub struct Spans {
     pub sums: SpanSums,
 }
 
-/// How many blocks of a thread one worker takes at a time.
-const PIECE_BLOCKS: usize = 32;
-
-/// Adds up what the functions of a selection cost.
+/// Adds up what the functions of a selection cost: by the summaries of what lies wholly in
+/// the range, and by the records at its ends.
 pub fn report(trace: &Trace, selection: &Selection) -> Report {
-    report_by_pieces(trace, selection, PIECE_BLOCKS)
+    let range = selection.range;
+    let threads = selection.threads.iter();
+    let tasks: Vec<Task> = threads.flat_map(|&index| plan(trace, index, range)).collect();
+    report_of(trace, selection, &tasks)
 }
 
-/// The same, threads cut into pieces of so many blocks. Every figure is clipped to its
-/// range, so the figures of adjoining ranges add up to those of both.
-pub(super) fn report_by_pieces(trace: &Trace, selection: &Selection, blocks: usize) -> Report {
-    let pieces: Vec<(usize, TickRange)> = selection
-        .threads
-        .iter()
-        .flat_map(|&index| {
-            let ranges = pieces(trace, &trace.threads[index], selection.range, blocks);
-            ranges.into_iter().map(move |range| (index, range))
-        })
-        .collect();
-    let ledgers = parallel::map(&pieces, |&(index, range)| {
-        let thread = &trace.threads[index];
-        let mut ledger = Ledger::new(range);
-        replay(trace, thread, range, &mut ledger);
-        ledger.finish(trace.lane_end(thread).min(range.to));
-        ledger.figures
-    });
-    let mut all: Vec<Figures> = Vec::new();
-    for figures in ledgers {
+/// The same by every record, threads cut into pieces of so many blocks. Every figure is
+/// clipped to its range, so the figures of adjoining ranges add up to those of both.
+#[cfg(test)]
+pub(super) fn report_by_replay(trace: &Trace, selection: &Selection, blocks: usize) -> Report {
+    let range = selection.range;
+    let threads = selection.threads.iter();
+    let tasks: Vec<Task> =
+        threads.flat_map(|&index| plan::pieces(trace, index, range, blocks)).collect();
+    report_of(trace, selection, &tasks)
+}
+
+fn report_of(trace: &Trace, selection: &Selection, tasks: &[Task]) -> Report {
+    let sums: Mutex<Vec<Figures>> = Mutex::new(Vec::new());
+    parallel::map(tasks, |task| {
+        let figures = task.run(trace, selection.range);
+        let mut all = sums.lock().unwrap_or_else(|held| held.into_inner());
         if figures.len() > all.len() {
             all.resize_with(figures.len(), Figures::default);
         }
         for (sum, part) in all.iter_mut().zip(&figures) {
             sum.merge(part);
         }
-    }
+    });
+    let all = sums.into_inner().unwrap_or_else(|held| held.into_inner());
     let functions = (0..)
         .zip(&all)
         .filter(|(symbol, figures)| figures.is_worth_a_row() && selection.wants(*symbol))
         .map(|(symbol, figures)| figures.row(symbol))
         .collect();
     Report { complete: trace.is_complete(selection), functions }
-}
-
-/// Cuts a range where blocks of the thread begin, if all that is open there is known.
-fn pieces(trace: &Trace, thread: &Thread, range: TickRange, size: usize) -> Vec<TickRange> {
-    let mut pieces = Vec::new();
-    let mut from = range.from;
-    // Of a fiber that does not run where a block begins, that block knows nothing.
-    let one_lane = thread.has_one_lane();
-    for block in thread.blocks.iter().step_by(size).skip(1).filter(|_| one_lane) {
-        let to = block.base_tick;
-        let inside = to > from && range.contains(to);
-        if inside && trace.keyframe(block).is_some_and(|keyframe| keyframe.hidden() == 0) {
-            pieces.push(TickRange { from, to });
-            from = to;
-        }
-    }
-    pieces.push(TickRange { from, to: range.to });
-    pieces
 }

@@ -13,6 +13,9 @@ use rtrace_format::summary::View;
 use super::{IdMap, Trace};
 use crate::model::Block;
 
+/// Every checksum of a file is looked at if it has at most so many bytes.
+const CHECKED_MAX: u64 = 256 << 20;
+
 /// Where a block's bytes are.
 #[derive(Clone, Debug)]
 pub enum Source {
@@ -104,29 +107,41 @@ impl Trace {
         }
     }
 
-    /// The summary of a block that is a whole chunk, in dense ids. The block's columns
-    /// are not looked at.
-    pub fn summary(&self, block: &Block) -> Option<View<'_>> {
-        let Source::Chunk(offset) = &block.source else { return None };
-        if !self.file_ids.is_identity() || !block.one_lane {
-            return None;
+    /// Whether a block says of itself that nothing was lost in it.
+    pub fn tells_no_loss(&self, block: &Block) -> bool {
+        let Source::Chunk(offset) = &block.source else { return false };
+        let Ok((_, payload)) = self.chunk(*offset) else { return false };
+        let Ok(chunk) = EventChunk::parse(payload) else { return false };
+        if chunk.check_front().is_err() {
+            return false;
         }
-        let (_, payload) = self.chunk(*offset).ok()?;
-        let chunk = EventChunk::parse(payload).ok()?;
-        chunk.check_front().ok()?;
-        if chunk.header.first_record != block.first_record {
-            return None;
-        }
-        View::parse(chunk.summary).ok()
+        let header = &chunk.header;
+        header.rows == header.records
+            || header.payload_words == 0
+            || View::parse(chunk.summary).is_ok_and(|summary| summary.head.unnumbered == 0)
     }
 
-    /// Whether a chunk, whose checksum is verified, may hold `lost` records: it has
-    /// unnumbered rows and a payload.
-    pub(super) fn may_hold_losses(&self, offset: u64) -> Result<bool> {
-        let (header, payload) = self.chunk(offset)?;
-        header.check(payload)?;
-        let header = EventChunk::parse(payload)?.header;
-        Ok(header.rows > header.records && header.payload_words > 0)
+    /// Whether the checksum of a block's chunk holds. In a large file only that of its
+    /// beginning is looked at, until somebody decodes the block: to read every byte takes
+    /// longer than most questions.
+    pub fn is_sound(&self, block: &Block) -> bool {
+        let Source::Chunk(offset) = &block.source else { return true };
+        if self.file_bytes > CHECKED_MAX {
+            let Ok((_, payload)) = self.chunk(*offset) else { return false };
+            return EventChunk::parse(payload).is_ok_and(|chunk| chunk.check_front().is_ok());
+        }
+        let damaged = self.damaged.get_or_init(|| {
+            let chunks = self.threads.iter().flat_map(|thread| &thread.blocks);
+            let offsets = chunks.filter_map(|block| match &block.source {
+                Source::Chunk(offset) => Some(*offset),
+                Source::Segment(_) => None,
+            });
+            let holds = |offset: &u64| {
+                self.chunk(*offset).is_ok_and(|(header, payload)| header.check(payload).is_ok())
+            };
+            offsets.filter(|offset| !holds(offset)).collect()
+        });
+        !damaged.contains(offset)
     }
 
     /// The chunk at `offset` of the file, its payload's checksum not looked at.

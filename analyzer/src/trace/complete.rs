@@ -1,7 +1,7 @@
 //! What is missing from a trace, and whether a selection feels it.
 
 use rtrace_format::record::Subkind;
-use rtrace_format::{Cause, Kind, Long, Word};
+use rtrace_format::{Cause, Error, ErrorKind, Kind, Long, Word};
 
 use super::{Selection, Source, Trace};
 use crate::model::{Block, Gap, Missing, Thread, TickRange};
@@ -68,10 +68,13 @@ impl Trace {
     }
 
     fn losses_in(&self, block: &Block) -> rtrace_format::Result<Vec<Gap>> {
-        if let Source::Chunk(offset) = &block.source
-            && !self.may_hold_losses(*offset)?
-        {
-            return Ok(Vec::new());
+        if matches!(block.source, Source::Chunk(_)) {
+            if !self.is_sound(block) {
+                return Err(Error::new(ErrorKind::BadChecksum("a chunk"), 0));
+            }
+            if self.tells_no_loss(block) {
+                return Ok(Vec::new());
+            }
         }
         let decoded = self.decode(block)?;
         let losses = decoded.rows.iter().filter(|record| record.row >= decoded.skip);

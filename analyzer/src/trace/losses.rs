@@ -18,6 +18,7 @@ pub(super) struct Found {
     pub end_tick: u64,
     pub fiber: u32,
     pub one_lane: bool,
+    pub knows_stack: bool,
     /// Events without record numbers that were dropped just before it, and why.
     pub lost_before: u64,
     pub cause: Cause,
@@ -91,6 +92,7 @@ pub(super) fn arrange(mut found: Vec<Found>, about: Circumstances) -> Vec<Block>
             gaps,
             fiber: f.fiber,
             one_lane: f.one_lane,
+            knows_stack: f.knows_stack,
             source: f.source,
         });
         next = end;
@@ -111,6 +113,7 @@ mod tests {
             end_tick: (first_record + events) * 10,
             fiber: 0,
             one_lane: true,
+            knows_stack: true,
             lost_before: 0,
             cause: Cause::Unknown,
             source: Source::Chunk(64),

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rtrace_format::figures::{self, Figures};
+use rtrace_format::node::NodeHeader;
 use rtrace_format::{Cause, Clock, Keyframe, Meta, Symbol};
 use rtrace_session::host;
 use rtrace_session::liveness::{self, Here, Liveness, Recorded};
@@ -14,7 +16,7 @@ use super::error::{GIVE_A_TRACE, OpenError};
 use super::file::{self, FileContent};
 use super::losses::{self, Circumstances, Found};
 use super::overlay::{self, Overlay};
-use super::{IdMap, Source, Symbols, Trace};
+use super::{IdMap, Source, Symbols, Trace, nodes};
 use crate::mmap::MappedFile;
 use crate::model::{End, Gap, Hook, Missing, Mode, Problem, Process, SymbolId, Thread};
 
@@ -34,6 +36,8 @@ pub(super) struct ThreadDraft {
     pub final_stack: Option<Keyframe>,
     pub final_fiber: Option<u32>,
     pub waiting: Vec<(u32, Keyframe)>,
+    /// Nodes of the file: offset and header.
+    pub nodes: Vec<(u64, NodeHeader)>,
     /// Something of it could not be read.
     pub damaged: bool,
 }
@@ -197,6 +201,7 @@ impl Draft {
             file: map,
             file_ids,
             ring_ids,
+            damaged: OnceLock::new(),
         };
         self.finish(&mut trace);
         Ok(trace)
@@ -265,10 +270,14 @@ impl Draft {
                 end_tick: header.end_tick,
                 fiber: header.fiber,
                 one_lane: header.fiber == 0 && has_summary,
+                knows_stack: header.keyframe.hidden() == 0,
                 lost_before: header.lost_before,
                 cause: header.cause(),
                 source: Source::Chunk(offset),
             });
+        }
+        for (offset, node) in content.nodes {
+            self.threads.entry(node.serial).or_default().nodes.push((offset, node));
         }
         self.torn = content.torn;
         content.ids
@@ -396,6 +405,7 @@ fn thread(serial: u64, process: usize, draft: ThreadDraft, mode: Mode) -> Thread
         to_tick: end_tick.unwrap_or(last_tick).max(last_tick),
         record: blocks.last().map_or(0, crate::model::Block::end_record),
     });
+    let nodes = nodes::place(&draft.nodes, &blocks);
     Thread {
         serial,
         process,
@@ -408,6 +418,7 @@ fn thread(serial: u64, process: usize, draft: ThreadDraft, mode: Mode) -> Thread
         final_fiber: draft.final_fiber,
         waiting: draft.waiting,
         blocks,
+        nodes,
     }
 }
 

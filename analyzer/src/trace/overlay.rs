@@ -133,6 +133,7 @@ impl Overlay {
                     end_tick: segment.rows.end_tick(),
                     fiber: segment.fiber,
                     one_lane: segment.fiber == 0 && !has_switch(&segment),
+                    knows_stack: segment.keyframe.hidden() == 0,
                     lost_before: segment.lost_before,
                     cause: segment.lost_cause,
                     source: Source::Segment(Arc::new(segment)),

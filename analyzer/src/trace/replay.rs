@@ -4,7 +4,7 @@
 //! blocks whose record numbers follow one another the stacks are carried on, which
 //! keeps frames that a keyframe would have left out; behind a gap the keyframe holds.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use rtrace_format::{Cause, Change, Lane, Lanes, RecordRef, Stack, Step};
 
@@ -22,6 +22,8 @@ pub struct Walk<'t> {
     trace: &'t Trace,
     thread: &'t Thread,
     next: usize,
+    /// The block behind the last that it comes to.
+    behind: usize,
     range: TickRange,
     /// How many of the next block's gaps were given out already.
     gaps_done: usize,
@@ -62,12 +64,24 @@ impl<'t> Walk<'t> {
         {
             next -= 1;
         }
-        Self { trace, thread, next, range, gaps_done: 0 }
+        Self { trace, thread, next, behind: blocks.len(), range, gaps_done: 0 }
+    }
+
+    /// Of some blocks only, those that the range meets.
+    pub fn over(
+        trace: &'t Trace,
+        thread: &'t Thread,
+        blocks: Range<usize>,
+        range: TickRange,
+    ) -> Self {
+        let behind = blocks.end.min(thread.blocks.len());
+        Self { trace, thread, next: blocks.start, behind, range, gaps_done: 0 }
     }
 
     /// A tick before which nothing follows any more; `None` at the end.
     pub fn earliest(&self) -> Option<u64> {
-        let block = self.thread.blocks.get(self.next).filter(|b| self.wants(b.base_tick))?;
+        let blocks = &self.thread.blocks[..self.behind];
+        let block = blocks.get(self.next).filter(|b| self.wants(b.base_tick))?;
         match block.gaps.get(self.gaps_done) {
             Some(gap) => Some(gap.from_tick.min(block.base_tick)),
             None => Some(block.base_tick),
@@ -83,7 +97,7 @@ impl Iterator for Walk<'_> {
     type Item = Piece;
 
     fn next(&mut self) -> Option<Piece> {
-        let block = self.thread.blocks.get(self.next)?;
+        let block = self.thread.blocks[..self.behind].get(self.next)?;
         if let Some(gap) = block.gaps.get(self.gaps_done) {
             self.gaps_done += 1;
             return Some(Piece::Gap(*gap));
@@ -168,7 +182,22 @@ pub fn replay(
     if thread.blocks.is_empty() {
         return stand_still(thread, range, visitor);
     }
-    let walk = Walk::new(trace, thread, range);
+    replay_walk(Walk::new(trace, thread, range), range, visitor)
+}
+
+/// Replays what lies in `range` of some blocks of a thread, and nothing else: what was
+/// open before the first is what that one tells.
+pub fn replay_blocks(
+    trace: &Trace,
+    thread: &Thread,
+    blocks: Range<usize>,
+    range: TickRange,
+    visitor: &mut impl Visitor,
+) -> Lanes {
+    replay_walk(Walk::over(trace, thread, blocks, range), range, visitor)
+}
+
+fn replay_walk(walk: Walk<'_>, range: TickRange, visitor: &mut impl Visitor) -> Lanes {
     let mut lanes = Lanes::default();
     // Whether the visitor knows of the lanes: not before the range, not behind a gap.
     let mut begun = false;

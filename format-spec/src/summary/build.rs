@@ -152,8 +152,9 @@ impl SummaryBuilder {
             tick = tick.wrapping_add(ticks_of(word));
             let Some(kind) = word.kind() else { continue };
             if kind.effect() == Effect::None {
-                if kind == Kind::Long && word.subkind() == Subkind::EXCEPTION {
-                    head.exceptions += 1;
+                if kind == Kind::Long {
+                    head.exceptions += u64::from(word.subkind() == Subkind::EXCEPTION);
+                    head.unnumbered += u64::from(!word.is_numbered());
                 }
                 continue;
             }

@@ -33,6 +33,7 @@ fn add(sum: &mut Head, part: &Head, offset: u64) {
     sum.exceptions = sum.exceptions.saturating_add(part.exceptions);
     sum.unwinds = sum.unwinds.saturating_add(part.unwinds);
     sum.calls = sum.calls.saturating_add(part.calls);
+    sum.unnumbered = sum.unnumbered.saturating_add(part.unnumbered);
     if part.longest.ticks > sum.longest.ticks {
         let start = part.longest.start.saturating_add(offset);
         sum.longest = Longest { start, ..part.longest };

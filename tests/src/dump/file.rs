@@ -173,12 +173,13 @@ fn summary(out: &mut String, summary: &Summary, of_node: bool) {
     let longest = head.longest;
     writeln!(
         out,
-        "  summary busy={} depth={} exceptions={} unwinds={} calls={} longest={},{},{}",
+        "  summary busy={} depth={} exceptions={} unwinds={} calls={} unnumbered={} longest={},{},{}",
         head.busy_ticks,
         head.max_depth,
         head.exceptions,
         head.unwinds,
         head.calls,
+        head.unnumbered,
         longest.ticks,
         longest.id,
         longest.start

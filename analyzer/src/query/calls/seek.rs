@@ -4,13 +4,12 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use rtrace_format::record::Subkind;
-use rtrace_format::summary::View;
 use rtrace_format::{Frame, Kind, Long, Step};
 
 use super::{CallAt, Cancelled, Sight, backwards, scan};
 use crate::model::{Block, Hook, SymbolId, TickRange};
 use crate::query::timeline::LaneOf;
-use crate::trace::{Event, Trace};
+use crate::trace::{Event, Told, Trace};
 
 /// An exception that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +30,7 @@ pub fn exception(
     forward: bool,
     cancelled: Cancelled<'_>,
 ) -> Option<Raised> {
-    let holds = |summary: &View<'_>| summary.head.exceptions + summary.head.unwinds > 0;
+    let holds = |summary: &Told<'_>| summary.head().exceptions + summary.head().unwinds > 0;
     // A hook that records exceptions also unwinds where none was raised: closed generators. Of
     // one that records none, the unwinds are all there is.
     let by_unwinds = |lane: LaneOf| {
@@ -76,8 +75,8 @@ pub fn matching(
     forward: bool,
     cancelled: Cancelled<'_>,
 ) -> Option<CallAt> {
-    let holds = |summary: &View<'_>| {
-        let functions = summary.functions().ok().flatten();
+    let holds = |summary: &Told<'_>| {
+        let functions = summary.functions();
         functions
             .is_none_or(|functions| functions.iter().any(|f| symbols.contains(&f.id) && f.acted()))
     };
@@ -96,7 +95,7 @@ fn seek<T>(
     tick: u64,
     forward: bool,
     cancelled: Cancelled<'_>,
-    holds: &dyn Fn(&View<'_>) -> bool,
+    holds: &dyn Fn(&Told<'_>) -> bool,
     see: &dyn Fn(LaneOf, &Event<'_>) -> Option<T>,
 ) -> Option<(u64, T)> {
     let mut best: Option<(u64, T)> = None;
@@ -181,7 +180,7 @@ pub fn longest(
         let mut ranked: Vec<(u64, &Block)> = touched
             .map(|block| {
                 let summary = trace.summary(block);
-                let functions = summary.and_then(|summary| summary.functions().ok().flatten());
+                let functions = summary.and_then(|summary| summary.functions());
                 let most = functions.map_or(u64::MAX, |functions| {
                     let of = functions.iter().find(|f| f.id == symbol);
                     of.filter(|f| f.spans.count > 0).map_or(0, |f| f.spans.max)

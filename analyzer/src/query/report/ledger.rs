@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use rtrace_format::summary::Spans as SpanSums;
+use rtrace_format::summary::{FunctionSummary, Spans as SpanSums};
 use rtrace_format::{Kind, Stack, Step};
 
 use super::{Function, Spans};
@@ -24,11 +24,23 @@ pub struct Figures {
 impl Figures {
     /// Adds what another thread or range gave.
     pub fn merge(&mut self, other: &Self) {
+        if !other.is_worth_a_row() {
+            return;
+        }
         self.calls += other.calls;
         self.self_ticks = self.self_ticks.saturating_add(other.self_ticks);
         self.total_ticks = self.total_ticks.saturating_add(other.total_ticks);
         self.spans.merge(&other.spans);
         self.seen |= other.seen;
+    }
+
+    /// Adds what a summary says of a stretch of time.
+    pub fn add(&mut self, summary: &FunctionSummary) {
+        self.calls += summary.calls;
+        self.self_ticks = self.self_ticks.saturating_add(summary.self_ticks);
+        self.total_ticks = self.total_ticks.saturating_add(summary.total_ticks);
+        self.spans.merge(&summary.spans);
+        self.seen = true;
     }
 
     /// Whether it ran, or stood on a stack.

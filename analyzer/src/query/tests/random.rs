@@ -8,7 +8,7 @@ use rtrace_format::{Frame, Kind, Value};
 
 use super::naive::{self, Figures};
 use crate::query::events::events;
-use crate::query::report::{report, report_by_pieces};
+use crate::query::report::{report, report_by_replay};
 use crate::query::stacks::{Level, stacks};
 use crate::query::tree::{LaneTree, tree};
 use crate::testing::{BASE, Pen, TraceBuilder, open};
@@ -51,8 +51,20 @@ fn make(plan: &Plan, keep: (usize, usize)) -> Made {
     Made { trace, threads, _dir: dir }
 }
 
-fn record((plan, chunk_rows): &Plan, keep: (usize, usize)) -> (Vec<u8>, Vec<naive::Thread>) {
+fn record(plan: &Plan, keep: (usize, usize)) -> (Vec<u8>, Vec<naive::Thread>) {
+    record_with(plan, keep, |_| {})
+}
+
+/// The same, with something done before every chunk but a thread's first. The naive threads
+/// know nothing of it.
+fn record_with(
+    (plan, chunk_rows): &Plan,
+    keep: (usize, usize),
+    mut before_chunk: impl FnMut(&mut Pen),
+) -> (Vec<u8>, Vec<naive::Thread>) {
     let mut builder = TraceBuilder::new("full");
+    builder.nodes = true;
+    builder.untold = plan.len() % 2 == 0;
     builder.process(0, "monitoring", &[("end", Value::text("clean"))]);
     let ids: Vec<u32> = (0..IDS)
         .map(|i| {
@@ -98,6 +110,7 @@ fn record((plan, chunk_rows): &Plan, keep: (usize, usize)) -> (Vec<u8>, Vec<naiv
             thread.records.push((pen.tick, kind, id));
             if pen.rows.len() >= *chunk_rows {
                 builder.events(&mut pen, keep);
+                before_chunk(&mut pen);
             }
         }
         builder.events(&mut pen, keep);
@@ -176,7 +189,7 @@ proptest! {
         let found = report(&made.trace, &ranged(&made.trace, range));
         prop_assert!(found.complete);
         for size in [1, 3] {
-            let by_pieces = report_by_pieces(&made.trace, &ranged(&made.trace, range), size);
+            let by_pieces = report_by_replay(&made.trace, &ranged(&made.trace, range), size);
             prop_assert_eq!(&by_pieces, &found, "in pieces of {} blocks", size);
         }
         let found: BTreeMap<u32, _> = found
@@ -200,6 +213,32 @@ proptest! {
             })
             .collect();
         prop_assert_eq!(found, expected);
+    }
+
+    /// Losses with and without numbers, stacks that are others behind them, and exits of
+    /// frames that are not the innermost any more.
+    #[test]
+    fn summaries_tell_what_the_records_tell(
+        plan in any_plan(),
+        losses in prop::collection::vec((0u8..6, 0usize..9), 1..9),
+        ranges in prop::collection::vec(any_range(), 4),
+    ) {
+        let mut losses = losses.iter().cycle();
+        let (bytes, _) = record_with(&plan, (8, 1024), |pen| match losses.next() {
+            Some((0, _)) => pen.lost_before = 7,
+            Some((1, keep)) => {
+                let open: Vec<Frame> = pen.open.iter().take(*keep).copied().collect();
+                pen.skip(3, 11, &open);
+            }
+            Some((2, ticks)) => pen.skip(1, *ticks as u64, &pen.open.clone()),
+            _ => {}
+        });
+        let (trace, _dir) = open(&bytes);
+        for range in ranges {
+            let selection = ranged(&trace, range);
+            let by_records = report_by_replay(&trace, &selection, usize::MAX);
+            prop_assert_eq!(report(&trace, &selection), by_records);
+        }
     }
 
     #[test]

@@ -46,10 +46,10 @@ pub fn sketch(
         let Some(summary) = trace.summary(block).filter(|_| block.fiber == of.fiber) else {
             continue;
         };
-        let Ok(rows) = summary.rows() else { continue };
+        let rows = summary.rows();
         let length = block.end_tick - block.base_tick;
-        raster.busy(block.base_tick, block.base_tick + summary.head.busy_ticks.min(length));
-        raster.reached(summary.head.max_depth.saturating_sub(1));
+        raster.busy(block.base_tick, block.base_tick + summary.head().busy_ticks.min(length));
+        raster.reached(summary.head().max_depth.saturating_sub(1));
         let edge = |slice: usize| {
             let part = u128::from(length) * slice as u128 / SLICES as u128;
             block.base_tick + part as u64

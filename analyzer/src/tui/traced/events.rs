@@ -108,7 +108,7 @@ impl Traced {
                 return None;
             }
             let summary = self.trace.summary(block);
-            let functions = summary.and_then(|summary| summary.functions().ok().flatten());
+            let functions = summary.and_then(|summary| summary.functions());
             let counted = functions.map(|functions| {
                 let of = functions.iter().filter(|f| symbols.contains(&f.id));
                 of.map(|f| f.calls).sum::<u64>()
