@@ -152,7 +152,7 @@ impl TraceBuilder {
         let ids = self.symbols.len() + 4;
         let mut summary = SummaryBuilder::new(ids).summarize(&rows, &mut stack);
         let child = Child::of_chunk(pen.serial, &rows, &summary);
-        if self.untold && self.entries.len() % 2 == 0 {
+        if self.untold && self.entries.len().is_multiple_of(2) {
             summary.functions = None;
         }
         let header = EventHeader {
