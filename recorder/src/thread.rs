@@ -234,6 +234,7 @@ unsafe extern "C" fn at_end(value: *mut c_void) {
         let writer = value.cast::<Writer>();
         let Some(at) = entries.iter().position(|entry| entry.writer == writer) else { return };
         let mut entry = entries.swap_remove(at);
+        entry.writer().notice_taken_at_end();
         entry.writer().end();
         // SAFETY: off the list and out of the thread local: nobody else has it.
         drop(unsafe { Box::from_raw(entry.writer) });

@@ -355,6 +355,36 @@ def test_a_function_set_meanwhile_stays(record, hook, ending):
     assert view("verify", trace)["ok"]
 
 
+@pytest.mark.parametrize("hook", ["profile", "trace"])
+def test_a_thread_that_ends_with_another_function_has_lost(record, hook):
+    source = f"""\
+        import sys, threading
+        def work():
+            pass
+        def robbed():
+            work()
+            sys.{SETTERS[hook]}(lambda *event: None)
+            work()
+        def left_alone():
+            work()
+            work()
+        for target in (robbed, left_alone):
+            thread = threading.Thread(target=target, name=target.__name__)
+            thread.start()
+            thread.join()
+        """
+    recorded = record(source, "--hook", hook, "--no-c-calls")
+    threads = recorded.view("info")["processes"][0]["threads"]
+    serials = {thread["name"]: thread["serial"] for thread in threads}
+    events = recorded.events()
+    (gap,) = lost(events)
+    assert (gap["thread"], gap["cause"], gap["count"]) == (serials["robbed"], "hook", 0)
+    for name, calls in (("robbed", 1), ("left_alone", 2)):
+        mine = [e for e in events if e["thread"] == serials[name] and e["name"] == "work"]
+        assert [e["kind"] for e in mine if e["kind"] != "line"] == ["call", "return"] * calls
+    assert recorded.view("verify")["ok"]
+
+
 def test_setprofile_is_seen_when_it_is_called(record):
     source = """\
         import os, signal, sys

@@ -315,6 +315,15 @@ impl Writer {
         }
     }
 
+    /// The thread ends: where frames are still open, their exits went to somebody else's
+    /// function in the place of ours. (A tool's place in `sys.monitoring` is not a thread's.)
+    pub fn notice_taken_at_end(&mut self) {
+        let hook = self.cold.recording.as_ref().map(|recording| recording.options.hook);
+        if self.depth > 0 && hook.is_some_and(|hook| hook.slot().is_some()) {
+            self.hook_taken();
+        }
+    }
+
     fn long_at(&mut self, tick: u64, subkind: u8, flags: u16, payload: &[u64]) {
         let payload = &payload[..payload.len().min(255)];
         let Some((delta, tick)) = self.room(1 + payload.len(), tick, false) else { return };
