@@ -150,6 +150,8 @@ pub struct Process {
     pub c_event_cost_ps: u64,
     /// Functions that were seen and are not recorded, by the filters.
     pub filtered: u64,
+    /// Places that call C functions and were not looked at any more, to keep the budget.
+    pub closed_sites: u64,
     /// What it left out of its records, by function.
     pub figures: Vec<(SymbolId, Figures)>,
     /// The last tick that anything in this process is known to have happened at.

@@ -77,6 +77,14 @@ impl Meta {
         }
     }
 
+    /// The real number of `key`.
+    pub fn get_f64(&self, key: &str) -> Option<f64> {
+        match *self.get(key)? {
+            Value::F64(number) => Some(number),
+            _ => None,
+        }
+    }
+
     /// The number of `key`, signed or not.
     pub fn get_i64(&self, key: &str) -> Option<i64> {
         match *self.get(key)? {

@@ -44,6 +44,7 @@ pub mod field {
     pub const EVENT_COST: usize = 104;
     pub const C_EVENT_COST: usize = 112;
     pub const FILTERED: usize = 120;
+    pub const CLOSED_SITES: usize = 128;
     pub const LOST_CAUSES: usize = 192;
 }
 
@@ -81,6 +82,8 @@ pub struct ProcessHeader {
     pub c_event_cost_ps: u64,
     /// Functions that were seen and are not recorded, by the filters.
     pub filtered: u64,
+    /// Places that call C functions and are not looked at any more, to keep the budget.
+    pub closed_sites: u64,
     /// What is said of the process.
     pub meta: Meta,
 }
@@ -119,6 +122,7 @@ impl ProcessHeader {
         put_at(&mut file, field::EVENT_COST, &self.event_cost_ps.to_le_bytes());
         put_at(&mut file, field::C_EVENT_COST, &self.c_event_cost_ps.to_le_bytes());
         put_at(&mut file, field::FILTERED, &self.filtered.to_le_bytes());
+        put_at(&mut file, field::CLOSED_SITES, &self.closed_sites.to_le_bytes());
         for (i, count) in self.lost_causes.iter().enumerate() {
             put_at(&mut file, field::LOST_CAUSES + i * 8, &count.to_le_bytes());
         }
@@ -159,6 +163,7 @@ impl ProcessHeader {
             event_cost_ps: u64_at(file, field::EVENT_COST).unwrap_or(0),
             c_event_cost_ps: u64_at(file, field::C_EVENT_COST).unwrap_or(0),
             filtered: u64_at(file, field::FILTERED).unwrap_or(0),
+            closed_sites: u64_at(file, field::CLOSED_SITES).unwrap_or(0),
             meta: trailing_meta(file, field::META_LEN, HEADER_LEN)?,
         })
     }
@@ -190,6 +195,7 @@ mod tests {
             event_cost_ps: 9,
             c_event_cost_ps: 10,
             filtered: 11,
+            closed_sites: 12,
             meta,
         };
         assert_eq!(ProcessHeader::parse(&process.encode()), Ok(process));

@@ -22,7 +22,7 @@ use crate::names::{SKIP, code};
 use crate::recording::{self, Recording, lock};
 use crate::writer::Writer;
 use crate::writer::cold::Helpers;
-use crate::{startup, thread};
+use crate::{budget, hook, startup, thread};
 
 /// How writers reach the interpreter.
 pub const HELPERS: Helpers = Helpers { attach, name: current_name, fibers: greenlet::ask };
@@ -39,6 +39,27 @@ pub fn writer() -> *mut Writer {
 fn first_event() -> *mut Writer {
     let ticks = recording::current().map_or(Ticks::default(), |now| Ticks::of(&now.clock));
     thread::first_event(HELPERS, ticks)
+}
+
+/// Does what a writer said at an event that there is to do, when nothing borrows it any more.
+#[cold]
+#[inline(never)]
+pub fn attend() {
+    let writer = thread::writer();
+    if writer.is_null() {
+        return;
+    }
+    // SAFETY: the current thread's own writer, with the GIL held.
+    let writer = unsafe { &mut *writer };
+    let Some(recording) = writer.recording().cloned() else { return };
+    let spent = writer.spent();
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        if budget::consider(&recording, spent) {
+            hook::see_all_again(recording.options.hook);
+        }
+    }));
+    // A panic must not unwind into the interpreter; the budget is then not kept.
+    drop(done);
 }
 
 /// Gives every thread that runs a ring, with the frames that it has open.

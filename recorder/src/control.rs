@@ -13,10 +13,11 @@ use pyo3::types::PyDict;
 use rtrace_format::record::Subkind;
 use rtrace_format::{Cause, long};
 
+use crate::calibrate::Calibration;
 use crate::options::{Mode, Options};
 use crate::recording::{self, Recording};
 use crate::session::Interpreter;
-use crate::{attach, base_frame, fork, hook, join, names, session, startup, thread};
+use crate::{attach, base_frame, budget, fork, hook, join, names, session, startup, thread};
 
 /// Begins a session. Events are recorded from [`install`] on.
 ///
@@ -41,13 +42,19 @@ pub fn prepare(
     }
     let made = session::begin(options, interpreter);
     let mut made = made.map_err(|error| PyOSError::new_err(error.to_string()))?;
-    if made.recording.options.min_duration_ns.is_some() && made.recording.figures().is_none() {
-        made.notes.push("no room to count short calls: all are kept".into());
+    let leaves_out = options_leave_out(&made.recording.options);
+    if leaves_out && made.recording.figures().is_none() {
+        made.notes.push("no room to count what is left out: nothing is".into());
     }
     let recording = Arc::new(made.recording);
     recording::set_current(Arc::clone(&recording));
     fork::watch();
     Ok((recording, made.notes))
+}
+
+/// Whether anything asked for leaves something out by its cost or length.
+fn options_leave_out(options: &Options) -> bool {
+    options.min_duration_ns.is_some() || options.budget.is_some()
 }
 
 /// Makes this process, whose interpreter is starting, one of the session in `dir`.
@@ -74,6 +81,7 @@ pub fn join(
     recording::set_current(Arc::clone(&recording));
     fork::watch();
     startup::hold();
+    budget::begin(&recording);
     hook::install(py, &recording.options).inspect_err(|_| {
         let _ = hook::remove(py, recording.options.hook);
         // Nobody hears of it in the child; in the trace it is a process that has lost something.
@@ -103,12 +111,18 @@ fn check_build(py: Python<'_>) -> PyResult<()> {
 /// # Errors
 /// The hook is refused; then there is no recording any more.
 pub fn install(py: Python<'_>, recording: &Arc<Recording>) -> PyResult<()> {
+    budget::begin(recording);
     // SAFETY: `py` says that the GIL is held.
     unsafe { attach::attach_running(recording) };
+    let calibration = Calibration::begin(py);
     hook::install(py, &recording.options).inspect_err(|_| {
         let _ = hook::remove(py, recording.options.hook);
         finish(recording, None);
-    })
+    })?;
+    if let Some(prices) = calibration.and_then(|begun| begun.finish(recording)) {
+        recording.set_prices(prices);
+    }
+    Ok(())
 }
 
 /// Ends the recording: no more events, every ring sealed, the process marked as ended clean.
@@ -196,6 +210,7 @@ fn given_up(recording: &Recording) -> Option<String> {
 }
 
 fn finish(recording: &Arc<Recording>, exit_code: Option<i32>) {
+    budget::end(recording);
     recording::take_current();
     for entry in thread::entries().iter_mut() {
         entry.writer().end();

@@ -16,6 +16,8 @@ use rtrace_format::process::{FORKING, ProcessHeader};
 use rtrace_format::{Cause, Frame, Value};
 use rtrace_session::{create, host};
 
+use crate::budget;
+use crate::budget::weight::{self, Inbox};
 use crate::options::HookKind;
 use crate::recording::{self, Recording};
 use crate::ring::Refused;
@@ -28,10 +30,12 @@ use crate::thread::{self, Entry};
 struct Prepared {
     /// Every lock of ours is held while the memory is copied: in the child nobody is left
     /// to release one that another thread had. The order in which they are taken is free,
-    /// because nobody else ever holds two of them. (That of the room comes behind all others
+    /// because nobody else ever holds two of them but the budget's controller. (That of the room comes behind all others
     /// and is not held: the child has a room of its own.)
     current: MutexGuard<'static, Option<Arc<Recording>>>,
     entries: MutexGuard<'static, Vec<Entry>>,
+    _budget: budget::Held,
+    _inbox: MutexGuard<'static, Option<Inbox>>,
     /// Of `recording`, which is kept below.
     _symbols: Option<MutexGuard<'static, Symbols>>,
     /// Whether the forking thread has the GIL. A thread of C that forks may not, and then
@@ -76,11 +80,24 @@ unsafe extern "C" fn before() {
         let current = recording::hold_current();
         let recording = current.clone();
         let child = recording.as_ref().and_then(|recording| prepare_child(recording));
+        // The controller looks at the threads, and so comes before their list.
+        let _budget = budget::hold();
         let mut entries = thread::entries();
+        let _inbox = weight::hold();
         let _symbols = recording.as_ref().map(hold_symbols);
         let has_gil = has_gil();
         let frames = thread::open_frames(&mut entries);
-        let prepared = Prepared { current, entries, _symbols, has_gil, frames, recording, child };
+        let prepared = Prepared {
+            current,
+            entries,
+            _budget,
+            _inbox,
+            _symbols,
+            has_gil,
+            frames,
+            recording,
+            child,
+        };
         PREPARED.with_borrow_mut(|place| *place = Some(prepared));
     });
     drop(done);
@@ -118,6 +135,7 @@ fn prepare_child(recording: &Recording) -> Option<(ProcessPage, u32)> {
         event_cost_ps: 0,
         c_event_cost_ps: 0,
         filtered: 0,
+        closed_sites: 0,
         meta,
     };
     let bytes = create::process_len(&header);
@@ -155,6 +173,9 @@ unsafe extern "C" fn in_child() {
         page.identify(pid, recording.pid, host::start_time(pid).unwrap_or(0));
         let ours = recording.in_child(page, number);
         recording::replace_current(&mut prepared.current, Some(Arc::new(ours)));
+        drop(prepared);
+        // What the parent's threads did is not the child's.
+        weight::clear();
     });
     drop(done);
 }

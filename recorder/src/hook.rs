@@ -72,6 +72,16 @@ pub fn remove(py: Python<'_>, hook: HookKind) -> PyResult<()> {
     }
 }
 
+/// Has the hook report again what it was told to leave alone.
+pub fn see_all_again(hook: HookKind) {
+    #[cfg(Py_3_12)]
+    if hook == HookKind::Monitoring {
+        monitoring::see_all_again();
+    }
+    #[cfg(not(Py_3_12))]
+    let _ = hook;
+}
+
 /// Looks whether the hook is still ours, and records the loss in the threads where it is not.
 pub fn notice_taken(py: Python<'_>, hook: HookKind) {
     // Threads that began after somebody else's function took the place of ours in

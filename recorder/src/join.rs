@@ -14,7 +14,7 @@ use rtrace_session::{Error, create, host, live};
 
 use crate::hook;
 use crate::options::{HookKind, Mode, Options};
-use crate::recording::{Recording, next_generation};
+use crate::recording::{Prices, Recording, next_generation};
 use crate::ring::RingOptions;
 use crate::session::{Interpreter, process_meta};
 use crate::shared::{ProcessPage, SessionPage};
@@ -56,6 +56,7 @@ pub fn join(dir: &Path, argv: Vec<Vec<u8>>, interpreter: &Interpreter) -> Result
         event_cost_ps: 0,
         c_event_cost_ps: 0,
         filtered: 0,
+        closed_sites: 0,
         meta: process_meta(&options, interpreter, &clock, pid),
     };
     if !page.reserve(create::process_len(&header), 0) {
@@ -75,7 +76,7 @@ pub fn join(dir: &Path, argv: Vec<Vec<u8>>, interpreter: &Interpreter) -> Result
         ring_size: options.ring_size,
         drained: options.mode == Mode::Full,
     };
-    Ok(Recording::new(
+    let recording = Recording::new(
         next_generation(),
         clock,
         options.clone(),
@@ -85,7 +86,12 @@ pub fn join(dir: &Path, argv: Vec<Vec<u8>>, interpreter: &Interpreter) -> Result
         process,
         Arc::new(Mutex::new(symbols)),
         interpreter.clone(),
-    ))
+    );
+    // Not measured again: a process that only lives for a moment would wait for it.
+    if let Some(prices) = session.prices() {
+        recording.set_prices(Prices { python: prices.0, c: prices.1 });
+    }
+    Ok(recording)
 }
 
 /// The session's hook, or the nearest that this interpreter has, which may be another version.

@@ -12,6 +12,8 @@
 
 pub mod attach;
 pub mod base_frame;
+pub mod budget;
+pub mod calibrate;
 pub mod clock;
 pub mod collector;
 pub mod control;

@@ -9,14 +9,31 @@ pub mod callable;
 pub mod code;
 pub mod exception;
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use pyo3::ffi::{self, PyTypeObject};
 
 use crate::ffi::{c_text, dict_get, text};
+use crate::recording;
 
 /// Bit of an id as cached: nothing of it is recorded.
 pub const SKIP: u32 = 1 << 28;
 /// The id of code that cannot be named this time, but may be the next.
 pub const UNKNOWN: u32 = SKIP | rtrace_format::record::ID_MASK;
+
+/// Bit of an id as cached: it is to be demoted as soon as nothing of it is open.
+pub const WATCHED: u32 = 1 << 30;
+/// Bit of an id as cached: skipped to keep the budget.
+pub const DEMOTED: u32 = 1 << 31;
+
+/// What cached ids carry: they hold while it is this. Numbers grow, and those of one recording
+/// are at least its generation.
+pub static STAMP: AtomicU32 = AtomicU32::new(0);
+
+/// From here on every cached id is looked at again before it is used.
+pub fn new_stamp() {
+    STAMP.store(recording::next_generation(), Ordering::Relaxed);
+}
 
 /// Bit of an id as cached: a generator, coroutine or async generator.
 pub const GENERATOR: u32 = 1 << 29;

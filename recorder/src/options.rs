@@ -76,6 +76,8 @@ pub struct Options {
     pub filter: Filter,
     /// Calls that take less are taken back, in ns; none to keep all.
     pub min_duration_ns: Option<u64>,
+    /// The most that recording may cost, in percent of the program's own CPU time.
+    pub budget: Option<f64>,
     /// Frames at this depth and deeper are not recorded.
     pub max_depth: Option<u32>,
     /// Whether child processes record too.
@@ -87,6 +89,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// Whether functions can be left out while they run on: a place at which the hook has
+    /// nothing to report any more costs nothing.
+    pub fn can_demote(&self) -> bool {
+        self.hook == HookKind::Monitoring
+    }
+
     /// Puts into the session's metadata what its other processes are to record.
     ///
     /// Mode, ring size and output stand there already, as what they became.
@@ -102,6 +110,9 @@ impl Options {
         }
         if let Some(ns) = self.min_duration_ns {
             meta.set("min_duration_ns", Value::U64(ns));
+        }
+        if let Some(percent) = self.budget {
+            meta.set("budget", Value::F64(percent));
         }
         meta.set("children", Value::Bool(self.children));
     }
@@ -127,6 +138,7 @@ impl Options {
             max_memory: meta.get_u64("max_memory"),
             ring_dir: None,
             filter: Filter::new(list("include"), list("exclude")),
+            budget: meta.get_f64("budget"),
             min_duration_ns: meta.get_u64("min_duration_ns"),
             max_depth: meta
                 .get_u64("max_depth")

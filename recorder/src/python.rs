@@ -246,6 +246,7 @@ fn parse(options: &Bound<'_, PyDict>) -> PyResult<Options> {
         max_memory: number("max_memory")?,
         ring_dir: path("ring_dir")?,
         filter: Filter::new(list("include")?, list("exclude")?),
+        budget: get("budget")?.map(|value| value.extract()).transpose()?,
         min_duration_ns: number("min_duration_ns")?,
         max_depth: number("max_depth")?.map(|depth| u32::try_from(depth).unwrap_or(u32::MAX)),
         children: flag("children")?,

@@ -8,6 +8,7 @@ use rtrace_format::{Clock, Symbol};
 
 use crate::clock::Ticks;
 use crate::figures::Figures;
+use crate::names;
 use crate::options::Options;
 use crate::ring::{Refused, Ring, RingOptions};
 use crate::room::Room;
@@ -20,6 +21,15 @@ use crate::symbols::Symbols;
 pub static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 static CURRENT: Mutex<Option<Arc<Recording>>> = Mutex::new(None);
+
+/// What an event costs, in picoseconds; 0 where it was not measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Prices {
+    /// An event of Python code.
+    pub python: u64,
+    /// An event of a C call.
+    pub c: u64,
+}
 
 /// A recording in this process.
 #[derive(Debug)]
@@ -48,6 +58,7 @@ pub struct Recording {
     pub interpreter: Interpreter,
     symbols: Arc<Mutex<Symbols>>,
     figures: OnceLock<Option<Figures>>,
+    prices: OnceLock<Prices>,
 }
 
 impl Recording {
@@ -82,12 +93,14 @@ impl Recording {
             interpreter,
             symbols,
             figures: OnceLock::new(),
+            prices: OnceLock::new(),
         }
     }
 
     /// The same recording in a forked child, with the child's own process file.
     pub fn in_child(&self, process: ProcessPage, number: u32) -> Recording {
         let process = Arc::new(process);
+        process.set_prices(self.prices());
         let rings = RingOptions { process: number, ..self.rings.clone() };
         let room = room(&self.page, &process, &rings);
         Recording {
@@ -104,12 +117,25 @@ impl Recording {
             interpreter: self.interpreter.clone(),
             symbols: Arc::clone(&self.symbols),
             figures: OnceLock::new(),
+            prices: self.prices.clone(),
         }
     }
 
     /// The id of a symbol, written to the session before this returns.
     pub fn intern(&self, symbol: Symbol) -> u32 {
         lock(&self.symbols).intern(&self.page, &self.room, symbol)
+    }
+
+    /// Takes note of what events were measured to cost, and says so in the process's file.
+    pub fn set_prices(&self, prices: Prices) {
+        if self.prices.set(prices).is_ok() {
+            self.process.set_prices(prices);
+        }
+    }
+
+    /// What events cost, as far as that is known.
+    pub fn prices(&self) -> Prices {
+        self.prices.get().copied().unwrap_or_default()
     }
 
     /// Where what is left out is counted; made when it is first asked for, none where there
@@ -168,7 +194,13 @@ pub fn replace_current(
     place: &mut Option<Arc<Recording>>,
     next: Option<Arc<Recording>>,
 ) -> Option<Arc<Recording>> {
-    GENERATION.store(next.as_ref().map_or(0, |next| next.generation), Ordering::Release);
+    let generation = next.as_ref().map_or(0, |next| next.generation);
+    let went_on = place.as_ref().is_some_and(|before| before.generation == generation);
+    GENERATION.store(generation, Ordering::Release);
+    // What a forked child finds in the caches stays true.
+    if !went_on {
+        names::STAMP.store(generation, Ordering::Release);
+    }
     std::mem::replace(place, next)
 }
 

@@ -112,6 +112,7 @@ pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun, E
                 event_cost_ps: 0,
                 c_event_cost_ps: 0,
                 filtered: 0,
+                closed_sites: 0,
                 meta: process_meta(&options, interpreter, &clock, pid),
             },
         )?;

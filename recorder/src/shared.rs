@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use rtrace_format::{Cause, process, session};
 
+use crate::recording::Prices;
 use crate::ring::map::Mapping;
 
 const PAGE: usize = 4096;
@@ -153,6 +154,22 @@ impl ProcessPage {
             self.map.put_u32(process::field::EXIT_KNOWN, 1);
         }
         self.map.put(process::field::STATE, process::ENDED);
+    }
+
+    /// Stores what events were measured to cost.
+    pub fn set_prices(&self, prices: Prices) {
+        self.map.put(process::field::EVENT_COST, prices.python);
+        self.map.put(process::field::C_EVENT_COST, prices.c);
+    }
+
+    /// Counts a function that the filters leave out.
+    pub fn count_filtered(&self) {
+        self.map.word(process::field::FILTERED).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a call site that is left alone from here on, to keep the budget.
+    pub fn count_closed_site(&self) {
+        self.map.word(process::field::CLOSED_SITES).fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts events of threads that have no ring.

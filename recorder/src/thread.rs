@@ -24,17 +24,21 @@
 #![allow(unsafe_code, reason = "keeps writers by pointer, for their threads' whole life")]
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::ffi::c_void;
+use std::ops::ControlFlow;
 use std::ptr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use rtrace_format::Frame;
+use rtrace_format::frame::C_FUNCTION;
 
 use crate::clock::Ticks;
 use crate::recording::lock;
 use crate::writer::Writer;
 use crate::writer::cold::{Cold, Helpers};
+use crate::writer::open::Open;
 
 /// A thread's writer, and which thread it is.
 #[derive(Debug)]
@@ -188,6 +192,74 @@ pub fn current_ident() -> usize {
 pub fn current_tid() -> u32 {
     // SAFETY: no arguments, cannot fail.
     unsafe { libc::gettid() as u32 }
+}
+
+/// Whether frame `index` of what the current thread has open is one of `id`.
+pub fn is_frame_here(index: usize, id: u32) -> bool {
+    let writer = writer();
+    // SAFETY: the current thread's own writer, between events, with the GIL held.
+    !writer.is_null() && unsafe { &*writer }.frame_id(index) == Some(id)
+}
+
+/// Visits everything that is open in any thread, with the thread's ident; the GIL is held.
+/// False where some of it is not known.
+fn visit_open(visit: &mut dyn FnMut(usize, Open) -> ControlFlow<()>) -> bool {
+    let mut all_known = true;
+    for entry in entries().iter_mut() {
+        let ident = entry.ident;
+        let mut left = false;
+        all_known &= entry.writer().visit_open(&mut |open| {
+            let flow = visit(ident, open);
+            left = flow.is_break();
+            flow
+        });
+        if left {
+            break;
+        }
+    }
+    all_known
+}
+
+/// Where something of `id` is open: the thread's ident, 0 for nowhere certain, and the place
+/// in its running lane. None if nothing is.
+pub fn find_open(id: u32) -> Option<(usize, usize)> {
+    let mut found = None;
+    let all_known = visit_open(&mut |ident, open| {
+        if open.frame.id() != id {
+            return ControlFlow::Continue(());
+        }
+        found = Some(open.index.map_or((0, 0), |index| (ident, index)));
+        ControlFlow::Break(())
+    });
+    found.or((!all_known).then_some((0, 0)))
+}
+
+/// The ids of all that is open in any thread; none where some of it is not known.
+pub fn open_ids() -> Option<HashSet<u32>> {
+    let mut ids = HashSet::new();
+    let all_known = visit_open(&mut |_, open| {
+        ids.insert(open.frame.id());
+        ControlFlow::Continue(())
+    });
+    all_known.then_some(ids)
+}
+
+/// Whether a C function that the code `caller` called is open in any thread, or may be.
+pub fn has_c_call_of(caller: u32) -> bool {
+    let mut found = false;
+    let all_known = visit_open(&mut |_, open| {
+        let is_c = open.frame.word & C_FUNCTION != 0;
+        found = is_c && open.caller.is_none_or(|frame| frame.id() == caller);
+        if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    found || !all_known
+}
+
+/// Has every thread weigh what it has recorded; the GIL is held.
+pub fn weigh_all() {
+    for entry in entries().iter_mut() {
+        entry.writer().weigh();
+    }
 }
 
 /// The key whose destructor is [`at_end`], plus one; 0 is none yet.

@@ -14,9 +14,12 @@
 
 pub mod cold;
 pub mod fibers;
+pub mod open;
 mod short;
+mod spare;
 #[cfg(test)]
 pub(crate) mod tests;
+mod weigh;
 
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -112,8 +115,11 @@ impl Writer {
     }
 
     /// A frame is entered: `call`, `resume`, `throw` or `c_call` of the symbol `id`.
+    ///
+    /// True, here and below, where there is something to do when the writer is let go of:
+    /// [`attach::attend`](crate::attach::attend). The hot path never says so.
     #[inline(always)]
-    pub fn enter(&mut self, kind: Kind, id: u32) {
+    pub fn enter(&mut self, kind: Kind, id: u32) -> bool {
         let tick = self.ticks.now();
         let delta = tick.wrapping_sub(self.last_tick);
         if !self.is_ready(delta) || self.depth >= self.capacity {
@@ -127,13 +133,14 @@ impl Writer {
         unsafe { self.set_depth(self.depth + 1) };
         // SAFETY: ready, so the cursor is in the active segment.
         unsafe { self.append(kind, id, delta, tick) };
+        false
     }
 
     /// A frame is left: `return`, `unwind`, `yield`, `c_return` or `c_exception` of `id`.
     ///
     /// Written only for the frame on top; anything else is for the cold path to mend.
     #[inline(always)]
-    pub fn leave(&mut self, kind: Kind, id: u32) {
+    pub fn leave(&mut self, kind: Kind, id: u32) -> bool {
         let tick = self.ticks.now();
         let delta = tick.wrapping_sub(self.last_tick);
         let top = self.depth.wrapping_sub(1);
@@ -149,29 +156,32 @@ impl Writer {
             let start = start.load(Ordering::Relaxed);
             let ticks = tick.wrapping_sub(start);
             if ticks < self.short && self.take_back(id, start, ticks) {
-                return;
+                return false;
             }
         }
         // SAFETY: ready, so the cursor is in the active segment.
         unsafe { self.append(kind, id, delta, tick) };
         // SAFETY: a writer that is ready has a ring.
         unsafe { self.set_depth(top) };
+        false
     }
 
     /// A `c_call` of `id`. Dropped where no frame is open: its caller is not recorded.
     #[inline(always)]
-    pub fn enter_c(&mut self, id: u32) {
+    pub fn enter_c(&mut self, id: u32) -> bool {
         if self.depth != 0 {
-            self.enter(Kind::CCall, id);
+            self.enter(Kind::CCall, id)
         } else if self.cold.ring.is_none() {
             // A thread that shall have a ring, or whose events are counted.
-            self.enter_cold(Kind::CCall, id, self.ticks.now());
+            self.enter_cold(Kind::CCall, id, self.ticks.now())
+        } else {
+            false
         }
     }
 
     /// A `line` or `opcode` record of the innermost frame; dropped where none is open.
     #[inline(always)]
-    pub fn point(&mut self, kind: Kind, id: u32) {
+    pub fn point(&mut self, kind: Kind, id: u32) -> bool {
         let tick = self.ticks.now();
         let delta = tick.wrapping_sub(self.last_tick);
         if !self.is_ready(delta) || self.depth == 0 {
@@ -179,6 +189,7 @@ impl Writer {
         }
         // SAFETY: ready, so the cursor is in the active segment.
         unsafe { self.append(kind, id, delta, tick) };
+        false
     }
 
     /// Frames open now.

@@ -369,6 +369,7 @@ fn process(number: u32, meta: &Meta, end: End, session: &Meta) -> Process {
         event_cost_ps: meta.get_u64("event_cost_ps").unwrap_or(0),
         c_event_cost_ps: meta.get_u64("c_event_cost_ps").unwrap_or(0),
         filtered: meta.get_u64("filtered").unwrap_or(0),
+        closed_sites: meta.get_u64("closed_sites").unwrap_or(0),
         figures: Vec::new(),
         last_tick: meta.get_u64("started_tick").unwrap_or(0),
     }

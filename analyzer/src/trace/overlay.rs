@@ -166,6 +166,7 @@ impl Overlay {
             meta.set("ppid", Value::U64(header.ppid.into()));
             meta.set("event_cost_ps", Value::U64(header.event_cost_ps));
             meta.set("c_event_cost_ps", Value::U64(header.c_event_cost_ps));
+            meta.set("closed_sites", Value::U64(header.closed_sites));
             meta.set("filtered", Value::U64(header.filtered));
             rtrace_session::pack::losses(header, meta);
             meta.set("overwritten_threads", Value::U64(header.overwritten_threads));

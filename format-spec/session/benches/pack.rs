@@ -73,6 +73,7 @@ fn make_session(base: &Path) -> std::path::PathBuf {
         event_cost_ps: 0,
         c_event_cost_ps: 0,
         filtered: 0,
+        closed_sites: 0,
         meta: Meta::default(),
     };
     create::process_file(&dir, &process).expect("a process file");

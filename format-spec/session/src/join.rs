@@ -92,6 +92,14 @@ impl Joinable {
         Relatives { parent, before_exec: open.map(|known| known.number).collect() }
     }
 
+    /// What the session's first process measured that an event costs: one of Python code and
+    /// one of a C call, in picoseconds.
+    pub fn prices(&self) -> Option<(u64, u64)> {
+        let bytes = read::whole(&process_path(&self.dir, 0), process::HEADER_LEN).ok()?;
+        let price = |at| u64_at(&bytes, at);
+        Some((price(field::EVENT_COST)?, price(field::C_EVENT_COST)?))
+    }
+
     fn identities(&self) -> Vec<Identity> {
         let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
         let numbers = entries.filter_map(|entry| {

@@ -94,6 +94,7 @@ impl World {
             event_cost_ps: 0,
             c_event_cost_ps: 0,
             filtered: 0,
+            closed_sites: 0,
             meta,
         };
         create::process_file(&self.dir, &header).unwrap();

@@ -102,7 +102,12 @@ def checked(
     if wrong is not None:
         raise ValueError(wrong)
     if budget is not None:
-        raise ValueError("budget: this version of rtrace cannot hold one")
+        budget = float(budget)
+        if not 0 < budget < 1000:
+            raise ValueError(f"budget: {budget:g} is no share of the program's time, in percent")
+        by_monitoring = hook == "monitoring" or (hook == "auto" and sys.version_info >= (3, 12))
+        if not by_monitoring:
+            raise ValueError("budget: only the hook 'monitoring' (Python 3.12) can keep one")
     if max_depth is not None and max_depth < 1:
         raise ValueError("max_depth: must be at least 1")
     if argv is None:
@@ -123,6 +128,7 @@ def checked(
         "ring_dir": None if ring_dir is None else os.fsencode(ring_dir),
         "include": _patterns(include),
         "exclude": _patterns(exclude),
+        "budget": budget,
         "min_duration_ns": None if min_duration is None else parse_duration(min_duration),
         "max_depth": max_depth,
         "children": bool(children),

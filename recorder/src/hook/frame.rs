@@ -68,7 +68,9 @@ pub unsafe fn on_call(frame: *mut PyFrameObject) {
     if id & SKIP == 0 {
         let kind = entry(frame, id & GENERATOR != 0);
         // SAFETY: the current thread's own writer, with the GIL held.
-        unsafe { (*attach::writer()).enter(kind, id & ID_MASK) };
+        if unsafe { (*attach::writer()).enter(kind, id & ID_MASK) } {
+            attach::attend();
+        }
     }
 }
 
@@ -83,6 +85,8 @@ pub unsafe fn on_return(frame: *mut PyFrameObject, value: *mut PyObject) {
     if id & SKIP == 0 {
         let kind = exit(frame, id & GENERATOR != 0, value);
         // SAFETY: the current thread's own writer, with the GIL held.
-        unsafe { (*attach::writer()).leave(kind, id & ID_MASK) };
+        if unsafe { (*attach::writer()).leave(kind, id & ID_MASK) } {
+            attach::attend();
+        }
     }
 }

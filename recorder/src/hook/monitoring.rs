@@ -22,12 +22,12 @@ use rtrace_format::record::ID_MASK;
 use rtrace_format::{Kind, Word};
 
 use super::raised;
-use crate::attach;
 use crate::ffi::callables::{CallableType, Layout};
-use crate::names::{SKIP, UNKNOWN, callable, code};
+use crate::names::{DEMOTED, SKIP, UNKNOWN, WATCHED, callable, code};
 use crate::options::Options;
-use crate::recording::lock;
+use crate::recording::{self, lock};
 use crate::writer::Writer;
+use crate::{attach, budget};
 
 /// A callable: what the interpreter calls, and nothing else.
 #[repr(C)]
@@ -114,13 +114,13 @@ macro_rules! callbacks {
 }
 
 callbacks! {
-    on_start: |args| on_frame(args, disable, |writer, id| writer.enter(Kind::Call, id));
-    on_resume: |args| on_frame(args, disable, |writer, id| writer.enter(Kind::Resume, id));
-    on_return: |args| on_frame(args, disable, |writer, id| writer.leave(Kind::Return, id));
-    on_yield: |args| on_frame(args, disable, |writer, id| writer.leave(Kind::Yield, id));
+    on_start: |args| on_entry(args, disable, Kind::Call);
+    on_resume: |args| on_entry(args, disable, Kind::Resume);
+    on_return: |args| on_exit(args, disable, Kind::Return);
+    on_yield: |args| on_exit(args, disable, Kind::Yield);
     // Throws and unwinds have no location: disabling one would remove the callback.
-    on_throw: |args| on_frame(args, |_| none(), |writer, id| writer.enter(Kind::Throw, id));
-    on_unwind: |args| on_frame(args, |_| none(), |writer, id| writer.leave(Kind::Unwind, id));
+    on_throw: |args| on_entry(args, |_| none(), Kind::Throw);
+    on_unwind: |args| on_exit(args, |_| none(), Kind::Unwind);
     on_call: |args| on_call_site(args);
     on_c_return: |args| on_callable(args, |writer, id| writer.leave(Kind::CReturn, id));
     on_c_raise: |args| on_callable(args, |writer, id| writer.leave(Kind::CException, id));
@@ -131,15 +131,66 @@ callbacks! {
     on_raise: |args| on_exception(args);
 }
 
-/// A Python frame is entered or left: the first argument is its code.
+/// A Python frame is entered: the first argument is its code.
 ///
 /// # Safety
 /// - the arguments of such an event, with the GIL held.
 #[inline(always)]
-unsafe fn on_frame(
+unsafe fn on_entry(
     args: *const *mut PyObject,
     skipped: fn(u32) -> *mut PyObject,
-    write: impl FnOnce(&mut Writer, u32),
+    kind: Kind,
+) -> *mut PyObject {
+    // SAFETY: every event's first argument is the code object.
+    let code = unsafe { argument(args, 0) };
+    // SAFETY: alive for the call.
+    let mut id = unsafe { code::id(code) };
+    if id & (SKIP | WATCHED) != 0 {
+        if id & SKIP == 0 {
+            // SAFETY: as above.
+            id = unsafe { watched(code, id) };
+        }
+        if id & SKIP != 0 {
+            return skipped(id);
+        }
+    }
+    // SAFETY: the current thread's own writer, with the GIL held.
+    if unsafe { (*attach::writer()).enter(kind, id & ID_MASK) } {
+        attach::attend();
+    }
+    none()
+}
+
+/// The id of a function that is about to be entered and shall be left out as soon as nothing
+/// of it is open.
+///
+/// # Safety
+/// - the GIL is held; `code` is alive and carries `id`.
+#[cold]
+#[inline(never)]
+unsafe fn watched(code: *mut PyObject, id: u32) -> u32 {
+    let demoted = std::panic::catch_unwind(|| {
+        let recording = recording::current();
+        recording.is_some_and(|recording| budget::demotes_now(&recording, id & ID_MASK))
+    });
+    if !demoted.unwrap_or(false) {
+        return id;
+    }
+    let id = id & !WATCHED | SKIP | DEMOTED;
+    // SAFETY: a code object, or it had no id.
+    unsafe { code::store(code, id) };
+    id
+}
+
+/// A Python frame is left: the first argument is its code.
+///
+/// # Safety
+/// - the arguments of such an event, with the GIL held.
+#[inline(always)]
+unsafe fn on_exit(
+    args: *const *mut PyObject,
+    skipped: fn(u32) -> *mut PyObject,
+    kind: Kind,
 ) -> *mut PyObject {
     // SAFETY: every event's first argument is the code object.
     let id = unsafe { code::id(argument(args, 0)) };
@@ -147,7 +198,9 @@ unsafe fn on_frame(
         return skipped(id);
     }
     // SAFETY: the current thread's own writer, with the GIL held.
-    write(unsafe { &mut *attach::writer() }, id & ID_MASK);
+    if unsafe { (*attach::writer()).leave(kind, id & ID_MASK) } {
+        attach::attend();
+    }
     none()
 }
 
@@ -164,13 +217,37 @@ unsafe fn on_call_site(args: *const *mut PyObject) -> *mut PyObject {
     }
     // SAFETY: the caller's promise.
     let id = unsafe { callable::id(argument(args, 2)) };
-    // A call site of a recorded function is never disabled: another time it may
-    // call something else.
     if id & SKIP == 0 {
         // SAFETY: the current thread's own writer, with the GIL held.
-        unsafe { (*attach::writer()).enter_c(id) };
+        if unsafe { (*attach::writer()).enter_c(id) } {
+            attach::attend();
+        }
+    } else if budget::is_active() {
+        // SAFETY: the caller's promise.
+        return unsafe { at_skipped_callee(caller, argument(args, 2), id) };
     }
+    // A call site of a recorded function is not disabled: another time it may call
+    // something else.
     none()
+}
+
+/// A recorded function calls what is not recorded: where that is so to keep the budget the
+/// call site is left alone as well, for it would cost as much as before.
+///
+/// # Safety
+/// - the GIL is held; `callable` is alive.
+#[cold]
+#[inline(never)]
+unsafe fn at_skipped_callee(caller: u32, callable: *mut PyObject, id: u32) -> *mut PyObject {
+    let may_close = std::panic::catch_unwind(|| {
+        // SAFETY: the caller's promise.
+        let code = unsafe { callable::python_code(callable) };
+        // SAFETY: alive as long as the function.
+        let demoted = id & DEMOTED != 0 || (!code.is_null() && unsafe { code::is_demoted(code) });
+        let recording = demoted.then(recording::current).flatten();
+        recording.is_some_and(|recording| budget::may_close(&recording, caller & ID_MASK))
+    });
+    if may_close.unwrap_or(false) { disable(caller) } else { none() }
 }
 
 /// A call from Python code has ended: the arguments are the caller's code, the
@@ -181,7 +258,7 @@ unsafe fn on_call_site(args: *const *mut PyObject) -> *mut PyObject {
 #[inline(always)]
 unsafe fn on_callable(
     args: *const *mut PyObject,
-    write: impl FnOnce(&mut Writer, u32),
+    write: impl FnOnce(&mut Writer, u32) -> bool,
 ) -> *mut PyObject {
     // SAFETY: the caller's promise.
     let id = unsafe { callable::id(argument(args, 2)) };
@@ -189,7 +266,9 @@ unsafe fn on_callable(
     // SAFETY: as above.
     if id & SKIP == 0 && unsafe { code::id(argument(args, 0)) } & SKIP == 0 {
         // SAFETY: the current thread's own writer, with the GIL held.
-        write(unsafe { &mut *attach::writer() }, id);
+        if write(unsafe { &mut *attach::writer() }, id) {
+            attach::attend();
+        }
     }
     none()
 }
@@ -215,7 +294,9 @@ unsafe fn on_place(
     let number = unsafe { ffi::PyLong_AsLong(argument(args, 1)) };
     let id = about(code, u32::try_from(number).unwrap_or(0));
     // SAFETY: the current thread's own writer, with the GIL held.
-    unsafe { (*attach::writer()).point(kind, id) };
+    if unsafe { (*attach::writer()).point(kind, id) } {
+        attach::attend();
+    }
     none()
 }
 
@@ -324,6 +405,15 @@ pub fn install(py: Python<'_>, options: &Options) -> PyResult<()> {
         tool.mask = mask;
     }
     Ok(())
+}
+
+/// Has everything that was disabled reported again, for all tools: the interpreter knows no
+/// other way. Called in an event.
+pub fn see_all_again() {
+    // SAFETY: events come with the GIL held, in an interpreter that runs.
+    let py = unsafe { Python::assume_attached() };
+    // Where it fails, what was left out stays so.
+    let _ = monitoring(py).and_then(|monitoring| monitoring.call_method0("restart_events"));
 }
 
 fn monitoring(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {

@@ -89,10 +89,13 @@ unsafe fn write_c(what: c_int, frame: *mut PyFrameObject, function: *mut PyObjec
     }
     // SAFETY: the current thread's own writer, with the GIL held.
     let writer = unsafe { &mut *attach::writer() };
-    match what {
+    let attend = match what {
         ffi::PyTrace_C_CALL => writer.enter_c(id),
         ffi::PyTrace_C_RETURN => writer.leave(Kind::CReturn, id),
         _ => writer.leave(Kind::CException, id),
+    };
+    if attend {
+        attach::attend();
     }
 }
 

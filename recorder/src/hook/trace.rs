@@ -77,7 +77,9 @@ unsafe fn on_line(frame: *mut PyFrameObject) {
     let line = unsafe { ffi::PyFrame_GetLineNumber(frame) };
     let line = u32::try_from(line).unwrap_or(0).min(ID_MASK);
     // SAFETY: the current thread's own writer, with the GIL held.
-    unsafe { (*attach::writer()).point(Kind::Line, line) };
+    if unsafe { (*attach::writer()).point(Kind::Line, line) } {
+        attach::attend();
+    }
 }
 
 /// # Safety
@@ -95,7 +97,9 @@ unsafe fn on_opcode(frame: *mut PyFrameObject) {
     let opcode = unsafe { code::opcode_at(code.as_ptr(), offset) };
     let word = Word::opcode(offset, opcode, 0);
     // SAFETY: the current thread's own writer, with the GIL held.
-    unsafe { (*attach::writer()).point(Kind::Opcode, word.id()) };
+    if unsafe { (*attach::writer()).point(Kind::Opcode, word.id()) } {
+        attach::attend();
+    }
 }
 
 /// # Safety

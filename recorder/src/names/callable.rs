@@ -19,12 +19,13 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use rtrace_format::{Cause, Symbol, SymbolKind};
 
+use crate::budget;
 use crate::ffi::{
     CFunction, Method, MethodDescriptor, MethodWrapper, Owned, attribute, c_text, dict_get,
     is_exactly, text, type_dict, unless_memory_ran_out,
 };
-use crate::names::{SKIP, type_name};
-use crate::recording::{self, GENERATION};
+use crate::names::{SKIP, STAMP, type_name};
+use crate::recording;
 
 /// The type of `(3).__add__`: known by its address, because any class may have its name.
 static METHOD_WRAPPER: AtomicPtr<PyTypeObject> = AtomicPtr::new(ptr::null_mut());
@@ -59,7 +60,7 @@ struct Subject {
 #[derive(Clone, Copy)]
 struct Slot {
     key: Key,
-    generation: u32,
+    stamp: u32,
     id: u32,
     /// The version of the owner when it was last compared; 0 for none.
     version: u32,
@@ -74,7 +75,7 @@ struct Slot {
 impl Slot {
     const EMPTY: Slot = Slot {
         key: Key(0, 0, 0),
-        generation: 0,
+        stamp: 0,
         id: 0,
         version: 0,
         is_dynamic: false,
@@ -108,6 +109,25 @@ impl Slot {
         // SAFETY: the caller's promise.
         !self.is_dynamic || unsafe { digest(subject.function) } == self.digest
     }
+}
+
+/// The code of a Python function, or of the one that a method is of; null for anything else.
+///
+/// # Safety
+/// - the GIL is held; `callable` is alive.
+pub unsafe fn python_code(callable: *mut PyObject) -> *mut PyObject {
+    let mut callable = callable;
+    // SAFETY: the caller's promise.
+    while unsafe { is_exactly(callable, &raw mut crate::ffi::PyMethod_Type) } {
+        // SAFETY: exactly a method, which keeps its function alive.
+        callable = unsafe { (*callable.cast::<Method>()).function };
+    }
+    // SAFETY: alive.
+    if !unsafe { is_exactly(callable, &raw mut ffi::PyFunction_Type) } {
+        return ptr::null_mut();
+    }
+    // SAFETY: exactly a function; borrowed.
+    unsafe { ffi::PyFunction_GetCode(callable) }
 }
 
 const SLOTS: usize = 4096;
@@ -191,7 +211,7 @@ pub unsafe fn id(callable: *mut PyObject) -> u32 {
     let place = (hash ^ (hash >> 12)) % SLOTS;
     // SAFETY: the GIL is held, and nothing below writes before this is done with.
     let slot = unsafe { &mut (*CACHE.0.get())[place] };
-    if slot.key == key && slot.generation == GENERATION.load(Ordering::Relaxed) {
+    if slot.key == key && slot.stamp == STAMP.load(Ordering::Relaxed) {
         // SAFETY: the subject is the callable, which is alive.
         if unsafe { slot.holds(&subject) } {
             return slot.id;
@@ -304,14 +324,15 @@ unsafe fn first_sight(
             return None;
         };
         if module == b"rtrace._core" {
-            return Some((recording.generation, SKIP));
+            return Some((STAMP.load(Ordering::Relaxed), SKIP));
         }
         let filtered = !recording.options.filter.admits_c(&module, &qualname);
         let id = recording.intern(Symbol::named(SymbolKind::C, &module, &qualname));
-        Some((recording.generation, if filtered { id | SKIP } else { id }))
+        let id = budget::reviewed(if filtered { id | SKIP } else { id });
+        Some((STAMP.load(Ordering::Relaxed), id))
     });
-    let Some((generation, id)) = named.ok().flatten() else { return SKIP };
-    let mut slot = Slot { key: subject.key, generation, id, ..Slot::EMPTY };
+    let Some((stamp, id)) = named.ok().flatten() else { return SKIP };
+    let mut slot = Slot { key: subject.key, stamp, id, ..Slot::EMPTY };
     if !subject.owner.is_null() {
         // SAFETY: a live heap type.
         let Some(module) = unless_memory_ran_out(|| unsafe { module_of(subject.owner) }) else {

@@ -16,11 +16,12 @@ use pyo3::ffi::{self, PyObject};
 use rtrace_format::symbol::FILTERED;
 use rtrace_format::{Cause, Symbol, SymbolKind};
 
+use crate::budget;
 use crate::ffi::{
     attribute, dict_get, is_exactly, number, request_code_extra, text, unless_memory_ran_out,
 };
 use crate::fork;
-use crate::names::{GENERATOR, SKIP, UNKNOWN};
+use crate::names::{DEMOTED, GENERATOR, SKIP, STAMP, UNKNOWN};
 use crate::recording::{self, GENERATION};
 
 /// Bit of the generation of a cached id: what it is the id of is to be noticed each time.
@@ -81,7 +82,7 @@ unsafe fn cached(code: *mut PyObject) -> Option<u32> {
     // SAFETY: a code object and a slot of ours.
     unsafe { ffi::PyUnstable_Code_GetExtra(code, SLOT.load(Ordering::Relaxed), &raw mut extra) };
     let extra = extra as u64;
-    ((extra >> 32) as u32 == GENERATION.load(Ordering::Relaxed)).then_some(extra as u32)
+    ((extra >> 32) as u32 == STAMP.load(Ordering::Relaxed)).then_some(extra as u32)
 }
 
 /// The id of the code of a frame that is not the current one.
@@ -113,10 +114,17 @@ unsafe fn first_sight(code: *mut PyObject, globals: *mut PyObject) -> u32 {
     let mut extra: *mut c_void = ptr::null_mut();
     // SAFETY: a code object and a slot of ours.
     unsafe { ffi::PyUnstable_Code_GetExtra(code, SLOT.load(Ordering::Relaxed), &raw mut extra) };
-    if (extra as u64 >> 32) as u32 == GENERATION.load(Ordering::Relaxed) | NOTICED {
+    let (stamp, id) = ((extra as u64 >> 32) as u32, extra as u64 as u32);
+    if stamp & NOTICED != 0 && is_of_now(stamp & !NOTICED) {
         // SAFETY: the GIL is held.
         unsafe { crate::attach::thread_ends() };
-        return extra as u64 as u32;
+        return id;
+    }
+    if is_of_now(stamp) {
+        let id = budget::reviewed(id);
+        // SAFETY: the caller's promise.
+        unsafe { store(code, id) };
+        return id;
     }
     let named = unless_memory_ran_out(|| {
         // SAFETY: the caller's promise.
@@ -127,12 +135,48 @@ unsafe fn first_sight(code: *mut PyObject, globals: *mut PyObject) -> u32 {
         recording::current()
             .inspect(|recording| recording.process.count_lost(1, Cause::ProcessLimit));
     }
-    let Some((generation, id)) = named.flatten() else { return UNKNOWN };
-    if generation & NOTICED != 0 {
+    let Some((noticed, id)) = named.flatten() else { return UNKNOWN };
+    if noticed {
         // SAFETY: the GIL is held.
         unsafe { crate::attach::thread_ends() };
+        // SAFETY: the caller's promise.
+        unsafe { store_as(code, STAMP.load(Ordering::Relaxed) | NOTICED, id) };
+        return id;
     }
-    let extra = (u64::from(generation) << 32 | u64::from(id)) as *mut c_void;
+    let id = budget::reviewed(id);
+    // SAFETY: the caller's promise.
+    unsafe { store(code, id) };
+    id
+}
+
+/// Whether what carries this stamp was seen in the recording that runs.
+fn is_of_now(stamp: u32) -> bool {
+    let generation = GENERATION.load(Ordering::Relaxed);
+    generation != 0 && stamp >= generation
+}
+
+/// Lets a code object carry `id` from here on.
+///
+/// # Safety
+/// - the GIL is held; `code` is a live code object.
+pub unsafe fn store(code: *mut PyObject, id: u32) {
+    // SAFETY: the caller's promise.
+    unsafe { store_as(code, STAMP.load(Ordering::Relaxed), id) };
+}
+
+/// Whether a code object carries the id of a function that the budget leaves out.
+///
+/// # Safety
+/// - the GIL is held; `code` is alive.
+pub unsafe fn is_demoted(code: *mut PyObject) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { cached(code) }.is_some_and(|id| id & SKIP != 0 && id & DEMOTED != 0)
+}
+
+/// # Safety
+/// - as [`store`].
+unsafe fn store_as(code: *mut PyObject, stamp: u32, id: u32) {
+    let extra = (u64::from(stamp) << 32 | u64::from(id)) as *mut c_void;
     // SAFETY: a code object and a slot of ours.
     let failed =
         unsafe { ffi::PyUnstable_Code_SetExtra(code, SLOT.load(Ordering::Relaxed), extra) };
@@ -140,12 +184,11 @@ unsafe fn first_sight(code: *mut PyObject, globals: *mut PyObject) -> u32 {
         // SAFETY: the GIL is held.
         unsafe { ffi::PyErr_Clear() };
     }
-    id
 }
 
 /// # Safety
 /// - the GIL is held; `code` is a live code object.
-unsafe fn name(code: *mut PyObject, globals: *mut PyObject) -> Option<(u32, u32)> {
+unsafe fn name(code: *mut PyObject, globals: *mut PyObject) -> Option<(bool, u32)> {
     let Some(recording) = recording::current() else {
         fork::silence();
         return None;
@@ -158,7 +201,7 @@ unsafe fn name(code: *mut PyObject, globals: *mut PyObject) -> Option<(u32, u32)
     let get_number = |name| get(name).and_then(|value| unsafe { number(value.as_ptr()) });
     let file = get_text(c"co_filename").unwrap_or_default();
     if HOME.get().is_some_and(|home| file.starts_with(home)) {
-        return Some((recording.generation, SKIP));
+        return Some((false, SKIP));
     }
     let qualname = get_text(c"co_qualname").unwrap_or_default();
     // SAFETY: the GIL is held.
@@ -183,6 +226,7 @@ unsafe fn name(code: *mut PyObject, globals: *mut PyObject) -> Option<(u32, u32)
     };
     let mut id = recording.intern(symbol);
     if filtered {
+        recording.process.count_filtered();
         id |= SKIP;
     }
     let generators = ffi::CO_GENERATOR | ffi::CO_COROUTINE | ffi::CO_ASYNC_GENERATOR;
@@ -190,7 +234,7 @@ unsafe fn name(code: *mut PyObject, globals: *mut PyObject) -> Option<(u32, u32)
         id |= GENERATOR;
     }
     let noticed = module == b"threading" && qualname == THREAD_ENDS;
-    Some((recording.generation | if noticed { NOTICED } else { 0 }, id))
+    Some((noticed, id))
 }
 
 /// Functions within functions that [`last_line`] looks into.

@@ -16,6 +16,8 @@ use crate::ring::segment::{Opening, Place};
 use crate::ring::{Refused, Ring};
 use crate::thread;
 use crate::writer::fibers::{Ask, Fibers};
+use crate::writer::spare::Memory;
+use crate::writer::weigh::Scales;
 use crate::writer::{Writer, frame_flags, short};
 
 /// What a writer cannot do by itself, because it needs the interpreter.
@@ -37,6 +39,9 @@ pub struct Cold {
     pub(super) recording: Option<Arc<Recording>>,
     pub(super) ring: Option<Ring>,
     pub(super) fibers: Fibers,
+    pub(super) scales: Scales,
+    /// What a [spare](super::spare) writer writes into.
+    pub(super) memory: Memory,
     tid: u32,
     pub(super) place: Option<Place>,
     /// First word of the active segment's records.
@@ -81,6 +86,8 @@ impl Cold {
             recording: None,
             ring: None,
             fibers: Fibers::default(),
+            scales: Scales::default(),
+            memory: Memory::default(),
             tid,
             place: None,
             body: ptr::null(),
@@ -151,6 +158,7 @@ impl Writer {
         self.cold.ring = Some(ring);
         self.cold.first_record = 0;
         self.cold.nameless = true;
+        self.begin_weighing();
         let others = self.take_carried();
         self.use_stack();
         self.push_frames(frames);
@@ -184,6 +192,7 @@ impl Writer {
         self.stack = ptr::null();
         self.live_depth = ptr::null();
         self.drop_fibers();
+        self.cold.scales = Scales::default();
         self.cold.place = None;
         self.cold.ring = None;
         self.cold.recording = None;
@@ -212,7 +221,12 @@ impl Writer {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn enter_cold(&mut self, kind: Kind, id: u32, tick: u64) {
+    pub(super) fn enter_cold(&mut self, kind: Kind, id: u32, tick: u64) -> bool {
+        self.enter_now(kind, id, tick);
+        self.weigh_in_time()
+    }
+
+    fn enter_now(&mut self, kind: Kind, id: u32, tick: u64) {
         let python = kind != Kind::CCall;
         self.attend_fibers(python);
         if !self.cold.hidden.is_empty() || self.depth >= self.cold.max_depth {
@@ -244,7 +258,12 @@ impl Writer {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn leave_cold(&mut self, kind: Kind, id: u32, tick: u64) {
+    pub(super) fn leave_cold(&mut self, kind: Kind, id: u32, tick: u64) -> bool {
+        self.leave_now(kind, id, tick);
+        self.weigh_in_time()
+    }
+
+    fn leave_now(&mut self, kind: Kind, id: u32, tick: u64) {
         self.attend_fibers(false);
         if self.unhide(id) {
             return;
@@ -282,7 +301,12 @@ impl Writer {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn point_cold(&mut self, kind: Kind, id: u32, tick: u64) {
+    pub(super) fn point_cold(&mut self, kind: Kind, id: u32, tick: u64) -> bool {
+        self.point_now(kind, id, tick);
+        self.weigh_in_time()
+    }
+
+    fn point_now(&mut self, kind: Kind, id: u32, tick: u64) {
         self.attend_fibers(false);
         if !self.cold.hidden.is_empty() {
             return;
@@ -415,6 +439,7 @@ impl Writer {
     }
 
     fn seal(&mut self) {
+        self.weigh();
         if let Some(place) = self.cold.place.take() {
             let records = self.records_here();
             place.seal(self.cold.body_index, self.words_here(), records, self.last_tick);
@@ -452,6 +477,7 @@ impl Writer {
         cold.unnumbered = 0;
         self.cursor = cold.body;
         self.last_tick = tick;
+        self.weigh_from_here(tick);
         self.tell_growth();
         self.recheck_fibers();
         self.rearm();
@@ -475,7 +501,8 @@ impl Writer {
         let stop_now = !self.cold.hidden.is_empty()
             || self.cold.nameless
             || self.cold.fibers.wants_attention();
-        self.limit = if stop_now { ptr::null() } else { self.cold.end };
+        let limit = if stop_now { ptr::null() } else { self.cold.end };
+        self.limit = self.next_weighing().map_or(limit, |weighing| weighing.min(limit));
     }
 
     fn look_for_name(&mut self) {

@@ -52,6 +52,14 @@ struct Carried {
     lanes: Vec<(u32, Vec<Frame>)>,
 }
 
+/// What a lane that does not run has open.
+pub(super) struct Waiting {
+    /// Outermost first.
+    pub(super) frames: Vec<Frame>,
+    /// Whether these are all.
+    pub(super) is_whole: bool,
+}
+
 /// The lanes of one thread.
 #[derive(Debug, Default)]
 pub(super) struct Fibers {
@@ -307,6 +315,19 @@ impl Writer {
         let lanes = lanes.collect();
         self.cold.fibers.carried = Some(Carried { fiber: current, lanes });
         frames
+    }
+
+    /// The lanes that wait: what each has open, frames that are not recorded among them.
+    pub(super) fn waiting_lanes(&self) -> Vec<Waiting> {
+        let lanes = self.cold.fibers.parked.iter().map(|(&fiber, lane)| {
+            let mut frames = self.parked_frames(fiber);
+            let is_whole = frames.len() == lane.depth;
+            frames.extend(lane.hidden.iter().map(|&id| Frame::new(id, 0, 0)));
+            Waiting { frames, is_whole }
+        });
+        let carried = self.cold.fibers.carried.iter().flat_map(|carried| &carried.lanes);
+        let carried = carried.map(|(_, frames)| Waiting { frames: frames.clone(), is_whole: true });
+        lanes.chain(carried).collect()
     }
 
     fn parked_frames(&self, fiber: u32) -> Vec<Frame> {

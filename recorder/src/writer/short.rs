@@ -65,6 +65,7 @@ impl Writer {
         place.rewind();
         self.cursor = at;
         self.last_tick = start.wrapping_sub(entry.delta().into());
+        self.weigh_taken_back(id, at, entry.kind() == Some(Kind::CCall));
         let top = self.depth - 1;
         // SAFETY: there is a ring, or there would be no place.
         unsafe { self.set_depth(top) };

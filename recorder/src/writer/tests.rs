@@ -47,6 +47,7 @@ pub(crate) fn fixture_with(
         max_memory: Some(max_memory),
         ring_dir: Some(dir.path().to_owned()),
         filter: Filter::default(),
+        budget: None,
         min_duration_ns: None,
         max_depth: None,
         children: false,
@@ -148,7 +149,8 @@ impl Model {
             Op::Leave(kind, below) => {
                 let Some(at) = self.stack.len().checked_sub(below + 1) else {
                     // No such frame is open: nothing is to be written.
-                    return writer.leave(kind, 0xFFF_FFFF);
+                    writer.leave(kind, 0xFFF_FFFF);
+                    return;
                 };
                 let id = self.stack[at];
                 writer.leave(kind, id);

@@ -146,6 +146,7 @@ pub fn session_of(name: &str, symbols: Vec<u8>, ring_file: Vec<u8>) -> Vec<Golde
         event_cost_ps: 0,
         c_event_cost_ps: 0,
         filtered: 0,
+        closed_sites: 0,
         meta: process_meta("flight"),
     };
     [

@@ -34,6 +34,7 @@ pub(crate) fn process(process: &Process) -> Meta {
         ("event_cost_ps", header.event_cost_ps),
         ("c_event_cost_ps", header.c_event_cost_ps),
         ("filtered", header.filtered),
+        ("closed_sites", header.closed_sites),
     ] {
         if value > 0 {
             meta.set(key, Value::U64(value));

@@ -34,9 +34,9 @@ impl Frames {
             Op::Enter(Kind::CCall, _) if self.open.is_empty() => {}
             Op::Enter(kind, id) => {
                 if kind == Kind::CCall {
-                    writer.enter_c(id)
+                    writer.enter_c(id);
                 } else {
-                    writer.enter(kind, id)
+                    writer.enter(kind, id);
                 }
                 self.open.push((id, kind, false, self.records.len()));
                 self.records.push((kind, id));
@@ -158,9 +158,13 @@ fn a_reader_beside_the_writer_never_sees_a_mixture() {
             for _ in 0..100 {
                 round = round.wrapping_mul(1_103_515_245).wrapping_add(12345);
                 let depth = 1 + (round >> 16) % 4;
-                (0..depth).for_each(|at| writer.enter(Kind::Call, 4 + (round >> at) % 16));
+                for at in 0..depth {
+                    writer.enter(Kind::Call, 4 + (round >> at) % 16);
+                }
                 let exit = if round >> 20 & 15 == 0 { Kind::Unwind } else { Kind::Return };
-                (0..depth).rev().for_each(|at| writer.leave(exit, 4 + (round >> at) % 16));
+                for at in (0..depth).rev() {
+                    writer.leave(exit, 4 + (round >> at) % 16);
+                }
             }
         }
         over.store(true, Ordering::Relaxed);
