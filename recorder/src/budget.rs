@@ -113,6 +113,7 @@ pub fn end(recording: &Recording) {
     let mut controller = lock(&CONTROLLER);
     if let Some(controller) = controller.as_mut().filter(|c| c.generation == recording.generation) {
         controller.belong_to(recording);
+        thread::weigh_all();
         controller.collect();
         controller.count(recording);
     }
