@@ -72,7 +72,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         },
         Some(Command::Info(a)) => ask(a, |trace, filter| info::run(trace, filter, a.json)),
         Some(Command::Report(a)) => {
-            ask(&a.common, |trace, filter| report::run(trace, filter, a.sort, a.common.json))
+            ask(&a.common, |trace, filter| report::run(trace, filter, a.sort, a.net, a.common.json))
         }
         Some(Command::Events(a)) => ask(a, |trace, filter| events::run(trace, filter, a.json)),
         Some(Command::Tree(a)) => ask(a, |trace, filter| tree::run(trace, filter, a.json)),
@@ -161,7 +161,7 @@ fn view(path: &Path, filter: &FilterArguments, look: &LookArguments) -> Result<E
             Usage("--diff is for the terminal UI, and this is no terminal".to_owned()).into()
         );
     }
-    let code = report::run(&trace, &resolved, Sort::default(), false)?;
+    let code = report::run(&trace, &resolved, Sort::default(), false, false)?;
     Ok(conclude(&trace, code))
 }
 

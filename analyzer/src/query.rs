@@ -12,6 +12,7 @@ mod hash;
 pub mod info;
 pub mod leftout;
 pub mod lines;
+pub mod net;
 mod parallel;
 pub mod report;
 pub mod stacks;

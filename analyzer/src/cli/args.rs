@@ -139,6 +139,9 @@ pub struct ReportArguments {
     /// The trace and filters.
     #[command(flatten)]
     pub common: TraceArguments,
+    /// Take the recorder's own time, as it was measured, out of self and total.
+    #[arg(long)]
+    pub net: bool,
     /// The figure that comes first, greatest on top.
     #[arg(long, value_enum, default_value_t)]
     pub sort: Sort,

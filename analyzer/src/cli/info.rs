@@ -14,6 +14,7 @@ use crate::json::Json;
 use crate::model::{Process, SymbolId};
 use crate::query::info::{Info, ThreadInfo, info};
 use crate::query::leftout::LeftOut;
+use crate::query::net::{self, Cost};
 use crate::time;
 use crate::trace::Trace;
 
@@ -53,6 +54,7 @@ fn to_json(trace: &Trace, info: &Info) -> Json {
                     j.key("argv").array(|j| process.argv.iter().for_each(|arg| j.text(arg)));
                     j.key("end").text(process.end.name().as_bytes());
                     j.key("exit_code").int_or_null(process.exit_code.map(i64::from));
+                    cost_json(j, net::cost(trace, info, index).as_ref());
                     left_out_json(trace, j, process);
                     j.key("overwritten_threads").uint(process.overwritten_threads);
                     j.key("threads").array(|j| {
@@ -66,6 +68,40 @@ fn to_json(trace: &Trace, info: &Info) -> Json {
         });
     });
     json
+}
+
+/// What recording a process cost.
+fn cost_json(j: &mut Json, cost: Option<&Cost>) {
+    j.key("cost");
+    let Some(cost) = cost else { return j.null() };
+    j.object(|j| {
+        j.key("event_ns").float(cost.event_ns);
+        j.key("c_event_ns");
+        match cost.c_event_ns {
+            Some(ns) => j.float(ns),
+            None => j.null(),
+        }
+        j.key("events_per_s").float(cost.events_per_s);
+        j.key("own_ns").uint(cost.own_ns as u64);
+        j.key("slowdown");
+        match cost.slowdown {
+            Some(slowdown) => j.float(slowdown),
+            None => j.null(),
+        }
+    });
+}
+
+fn cost_text(cost: &Cost) -> String {
+    let mut text = format!("  an event cost {:.1} ns", cost.event_ns);
+    if let Some(ns) = cost.c_event_ns {
+        text += &format!(", one of a C call {ns:.1} ns");
+    }
+    let rate = grouped(cost.events_per_s as u64);
+    text += &format!("; {rate} events/s, {} together", time::human(cost.own_ns as u64));
+    if let Some(slowdown) = cost.slowdown {
+        text += &format!(": slowdown ×{slowdown:.2}, estimated");
+    }
+    text + "\n"
 }
 
 /// What a process left out of its records on purpose.
@@ -141,6 +177,9 @@ fn to_text(trace: &Trace, info: &Info, width: usize) -> String {
             process.hook.name(),
             super::table::shorten(&argv.join(" "), width.saturating_sub(2)),
         ));
+        if let Some(cost) = net::cost(trace, info, index) {
+            out.push_str(&cost_text(&cost));
+        }
         let left = LeftOut::of_processes([process]);
         let (functions, calls, ticks) = taken_back(&left);
         if calls > 0 {

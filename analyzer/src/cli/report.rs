@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use rtrace_format::SymbolKind;
 
 use super::args::Sort;
 use super::output;
@@ -13,6 +14,7 @@ use crate::filter::Filter;
 use crate::json::Json;
 use crate::model::SymbolId;
 use crate::query::leftout::{self, Demoted, LeftOut};
+use crate::query::net;
 use crate::query::report::{Function, Report, report};
 use crate::time;
 use crate::trace::{Trace, place};
@@ -21,18 +23,27 @@ use crate::trace::{Trace, place};
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn run(trace: &Trace, filter: &Filter, sort: Sort, json: bool) -> Result<ExitCode> {
+pub fn run(trace: &Trace, filter: &Filter, sort: Sort, net: bool, json: bool) -> Result<ExitCode> {
     let selection = trace.select(filter);
     let mut answer = report(trace, &selection);
     let left_out = leftout::left_out(trace, &selection);
     leftout::add_rows(&mut answer, &left_out);
+    let own = if net { net::subtract(trace, &selection, &mut answer) } else { None };
+    let net = Net { asked: net, own };
     order(trace, &mut answer.functions, sort);
     let all = answer.functions.len();
     answer.functions.truncate(filter.limit.unwrap_or(usize::MAX));
     if json {
-        return Ok(output::print_json(to_json(trace, &answer, &left_out))?);
+        return Ok(output::print_json(to_json(trace, &answer, &left_out, net))?);
     }
-    Ok(output::print(&to_text(trace, &answer, &left_out, all, output::width()))?)
+    Ok(output::print(&to_text(trace, &answer, &left_out, net, all, output::width()))?)
+}
+
+/// Whether the recorder's own time was to be taken out, and how many ticks of it were.
+#[derive(Clone, Copy)]
+struct Net {
+    asked: bool,
+    own: Option<u64>,
 }
 
 /// Greatest first; functions that are equal in it by their other times, then by
@@ -49,11 +60,21 @@ fn order(trace: &Trace, functions: &mut [Function], sort: Sort) {
     });
 }
 
-fn to_json(trace: &Trace, report: &Report, left_out: &BTreeMap<SymbolId, LeftOut>) -> Json {
+fn to_json(
+    trace: &Trace,
+    report: &Report,
+    left_out: &BTreeMap<SymbolId, LeftOut>,
+    net: Net,
+) -> Json {
+    let closed = trace.processes.iter().any(|process| process.closed_sites > 0);
     let ns = |ticks| trace.clock.duration_ns(ticks);
     let mut json = Json::new();
     json.object(|j| {
         j.key("complete").bool(report.complete);
+        if net.asked {
+            j.key("net").bool(net.own.is_some());
+            j.key("subtracted_ns").uint(ns(net.own.unwrap_or(0)));
+        }
         j.key("functions").array(|j| {
             for f in &report.functions {
                 j.object(|j| {
@@ -67,7 +88,8 @@ fn to_json(trace: &Trace, report: &Report, left_out: &BTreeMap<SymbolId, LeftOut
                     j.key("p99_ns").uint_or_null(spans.map(|s| ns(s.p99)));
                     j.key("max_ns").uint_or_null(spans.map(|s| ns(s.max)));
                     let left = left_out.get(&f.symbol).copied().unwrap_or_default();
-                    left_out_json(trace, j, &left);
+                    let is_c = trace.symbols.get(f.symbol).kind == SymbolKind::C;
+                    left_out_json(trace, j, &left, closed && is_c);
                 });
             }
         });
@@ -76,10 +98,10 @@ fn to_json(trace: &Trace, report: &Report, left_out: &BTreeMap<SymbolId, LeftOut
 }
 
 /// What the records do not tell of a function, as members of its row.
-fn left_out_json(trace: &Trace, j: &mut Json, left: &LeftOut) {
+fn left_out_json(trace: &Trace, j: &mut Json, left: &LeftOut, unseen: bool) {
     let ns = |ticks| trace.clock.duration_ns(ticks);
     let (taken, taken_ticks) = left.taken_back();
-    j.key("lower_bound").bool(left.is_partial());
+    j.key("lower_bound").bool(unseen || left.is_partial());
     j.key("taken_back_calls").uint(taken);
     j.key("taken_back_ns").uint(ns(taken_ticks));
     j.key("demoted");
@@ -121,6 +143,7 @@ fn to_text(
     trace: &Trace,
     report: &Report,
     left_out: &BTreeMap<SymbolId, LeftOut>,
+    net: Net,
     all: usize,
     width: usize,
 ) -> String {
@@ -164,6 +187,22 @@ fn to_text(
     }
     if report.functions.is_empty() {
         out = "no calls in this selection\n".to_owned();
+    }
+    if trace.processes.iter().any(|process| process.closed_sites > 0) {
+        out.push_str(
+            "To keep the budget some call sites were not looked at any more: figures of C \
+             functions are lower bounds.\n",
+        );
+    }
+    if net.asked {
+        out += &match net.own {
+            Some(ticks) => format!(
+                "Net: {} of recording are taken out of self and total, by its cost measured at \
+                 the start; p50, p99 and max are as recorded.\n",
+                time::human(trace.clock.duration_ns(ticks)),
+            ),
+            None => "Not net: what recording cost was not measured.\n".to_owned(),
+        };
     }
     if !report.complete {
         out.push_str(
