@@ -45,15 +45,24 @@ pub fn hindrance(executable: &[u8]) -> Option<&'static str> {
     (subreaper != 0).then_some("this process is a child subreaper, which would have to reap it")
 }
 
-/// The command that runs the collector: this very extension module, loaded by
-/// the interpreter in isolated mode without `site`.
+/// What a process of ours is started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Draining the session in a directory.
+    Collect,
+    /// Packing what the dead have left below a user's directory.
+    Tidy,
+}
+
+/// The command that does `work`: this very extension module, loaded by the interpreter
+/// in isolated mode without `site`.
 ///
 /// # Errors
 /// A path with a zero byte.
-pub fn command(executable: &[u8], module: &[u8], dir: &Path) -> io::Result<Command> {
+pub fn command(work: Work, executable: &[u8], module: &[u8], dir: &Path) -> io::Result<Command> {
     const PROGRAM: &str = "import sys, importlib.util as u; \
         s = u.spec_from_file_location('rtrace._core', sys.argv[1]); \
-        m = u.module_from_spec(s); s.loader.exec_module(m); m._collect(sys.argv[2])";
+        m = u.module_from_spec(s); s.loader.exec_module(m); getattr(m, sys.argv[3])(sys.argv[2])";
     let program = CString::new(executable)?;
     let arguments = [
         executable,
@@ -63,6 +72,10 @@ pub fn command(executable: &[u8], module: &[u8], dir: &Path) -> io::Result<Comma
         PROGRAM.as_bytes(),
         module,
         dir.as_os_str().as_encoded_bytes(),
+        match work {
+            Work::Collect => b"_collect",
+            Work::Tidy => b"_tidy",
+        },
     ];
     let arguments = arguments.into_iter().map(CString::new).collect::<Result<_, _>>()?;
     Ok(Command { program, arguments })

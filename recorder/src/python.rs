@@ -120,6 +120,14 @@ mod _core {
         done.map(drop).map_err(|error| PyOSError::new_err(error.to_string()))
     }
 
+    /// In a process of its own: packs what the dead have left below a user's directory.
+    #[pyfunction]
+    fn _tidy(user_dir: PathBuf) {
+        crate::collector::await_sign();
+        let budget = rtrace_session::janitor::budget(&user_dir);
+        rtrace_session::janitor::tidy(&user_dir, budget);
+    }
+
     /// Whether this process records.
     #[pyfunction]
     fn _is_recording() -> bool {

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use rtrace_format::process::{ProcessHeader, RECORDING};
 use rtrace_format::session::{COLLECTOR_STARTED, SessionHeader};
 use rtrace_format::{Meta, Value, symbol};
-use rtrace_session::{Error, create, dirs, host, output};
+use rtrace_session::{Error, create, dirs, host, janitor, output};
 
 use crate::clock;
-use crate::collector;
+use crate::collector::{self, Work};
 use crate::options::{Mode, Options};
 use crate::recording::{Recording, next_generation};
 use crate::ring::RingOptions;
@@ -57,6 +57,7 @@ pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun, E
     let uuid = host::new_uuid();
     let clock = clock::choose();
     let started_ns = host::unix_ns();
+    tidy(&base, interpreter);
     let dir = dirs::create_session_dir(&base, started_ns, pid, &uuid)?;
     let collector = start_collector(&mut options, interpreter, &dir, &mut notes);
     let memory_max = options.max_memory.unwrap_or_else(|| default_memory(&base));
@@ -166,6 +167,20 @@ pub fn begin(mut options: Options, interpreter: &Interpreter) -> Result<Begun, E
     Ok(Begun { recording, notes })
 }
 
+/// Has what the dead have left packed by a process of its own, where it is too much.
+fn tidy(base: &Path, interpreter: &Interpreter) {
+    let Ok(user_dir) = dirs::user_dir(base) else { return };
+    let budget = janitor::budget(&user_dir);
+    if janitor::kept(&user_dir) <= budget || collector::hindrance(&interpreter.executable).is_some()
+    {
+        return;
+    }
+    let (program, module) = (&interpreter.executable, &interpreter.module);
+    // Without it everything stays as it is, and there is less room.
+    let _ = collector::command(Work::Tidy, program, module, &user_dir)
+        .and_then(|command| collector::spawn(&command));
+}
+
 /// Starts the collector that full mode needs; where there can be none, the mode
 /// becomes flight.
 fn start_collector(
@@ -179,9 +194,11 @@ fn start_collector(
     }
     let started = match collector::hindrance(&interpreter.executable) {
         Some(why) => Err(why.to_owned()),
-        None => collector::command(&interpreter.executable, &interpreter.module, dir)
-            .and_then(|command| collector::spawn(&command))
-            .map_err(|error| format!("it cannot be started: {error}")),
+        None => {
+            collector::command(Work::Collect, &interpreter.executable, &interpreter.module, dir)
+                .and_then(|command| collector::spawn(&command))
+                .map_err(|error| format!("it cannot be started: {error}"))
+        }
     };
     match started {
         Ok(started) => Some(started),

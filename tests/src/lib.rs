@@ -2,4 +2,5 @@
 //! compared with `tools/rtrace_py`, which was written from SPEC.md alone.
 
 pub mod dump;
+pub mod fuzz;
 pub mod golden;

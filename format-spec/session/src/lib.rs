@@ -17,6 +17,7 @@ pub mod dirs;
 mod error;
 mod giveback;
 pub mod host;
+pub mod janitor;
 pub mod join;
 pub mod live;
 pub mod liveness;

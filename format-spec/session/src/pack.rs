@@ -77,7 +77,7 @@ pub fn finish(session_dir: &Path) -> Result<Packed> {
     finish_into(session_dir, &path, PATIENCE)
 }
 
-fn finish_into(session_dir: &Path, path: &Path, patience: Duration) -> Result<Packed> {
+pub(crate) fn finish_into(session_dir: &Path, path: &Path, patience: Duration) -> Result<Packed> {
     let file = open_locked(path, patience)?;
     let mut session = match SessionReader::open(session_dir) {
         Ok(session) => session,
