@@ -1,10 +1,26 @@
 //! Which functions are recorded: globs on module, qualified name and file.
 
+use std::sync::OnceLock;
+
+/// Names that stand for many files.
+const STDLIB: &[u8] = b"stdlib";
+const SITE_PACKAGES: &[u8] = b"site-packages";
+
+/// Where the standard library's files are.
+static STDLIB_HOME: OnceLock<Vec<u8>> = OnceLock::new();
+
+/// Says in which directory, with a slash at its end, the standard library is.
+pub fn set_stdlib(directory: Vec<u8>) {
+    // The first one holds: a module is imported once.
+    let _ = STDLIB_HOME.set(directory);
+}
+
 /// Include and exclude patterns, decided once per code object.
 ///
 /// A pattern matches a function if it matches its module, its qualified name,
-/// `module.qualname` or its file. Without include patterns everything is
-/// included; exclude wins.
+/// `module.qualname` or its file. `stdlib` also matches what has a file of the
+/// standard library, `site-packages` what has one of an installed package.
+/// Without include patterns everything is included; exclude wins.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     include: Vec<Vec<u8>>,
@@ -51,7 +67,25 @@ impl Filter {
 fn matched(patterns: &[Vec<u8>], module: &[u8], qualname: &[u8], file: &[u8]) -> bool {
     let full = [module, qualname].join(&b'.');
     let names = [module, qualname, full.as_slice(), file];
-    patterns.iter().any(|pattern| names.iter().any(|name| glob(pattern, name)))
+    patterns
+        .iter()
+        .any(|pattern| names.iter().any(|name| glob(pattern, name)) || is_of(pattern, file))
+}
+
+/// Whether `file` is one of those that a name stands for.
+fn is_of(name: &[u8], file: &[u8]) -> bool {
+    let within = |part: &[u8]| file.windows(part.len()).any(|window| window == part);
+    let installed = || within(b"/site-packages/") || within(b"/dist-packages/");
+    match name {
+        SITE_PACKAGES => installed(),
+        STDLIB => {
+            let home = STDLIB_HOME.get().filter(|home| !home.is_empty());
+            let is_there = home.is_some_and(|home| file.starts_with(home)) && !installed();
+            // What the interpreter carries within itself is part of it.
+            is_there || file.starts_with(b"<frozen ")
+        }
+        _ => false,
+    }
 }
 
 /// Whether `text` is matched by `pattern` as a whole: `*` is any run, `?` any
@@ -158,6 +192,27 @@ mod tests {
         assert!(!filter.admits(b"json", b"loads", b"/json.py"));
         assert!(filter.admits_c(b"builtins", b"len"));
         assert!(!filter.admits_c(b"app", b"secret"));
+    }
+
+    #[test]
+    fn names_stand_for_files() {
+        set_stdlib(b"/usr/lib/python3.12/".to_vec());
+        let excludes = |name: &str, file: &str| {
+            !Filter::new(vec![], vec![name.into()]).admits(b"m", b"f", file.as_bytes())
+        };
+        for (file, stdlib, installed) in [
+            ("/usr/lib/python3.12/json/decoder.py", true, false),
+            ("/usr/lib/python3.12/site-packages/x/y.py", false, true),
+            ("/usr/lib/python3.12/dist-packages/x.py", false, true),
+            ("/home/me/v/lib/python3.12/site-packages/x.py", false, true),
+            ("<frozen importlib._bootstrap>", true, false),
+            ("<string>", false, false),
+            ("/home/me/site-packages.py", false, false),
+            ("/usr/lib/python3.1", false, false),
+        ] {
+            assert_eq!(excludes("stdlib", file), stdlib, "{file}");
+            assert_eq!(excludes("site-packages", file), installed, "{file}");
+        }
     }
 
     /// The textbook recursive definition.

@@ -12,7 +12,7 @@ use crate::filter::Filter;
 use crate::hook::slot::Slot;
 use crate::options::{HookKind, Mode, Options};
 use crate::session::Interpreter;
-use crate::{control, hook, names, recording};
+use crate::{control, filter, hook, names, recording};
 
 /// What runs under the names that the package gives it. Private to the package.
 /// Importing it leaves the GIL of a free-threaded build off; recording is refused there.
@@ -34,6 +34,12 @@ mod _core {
     #[pyfunction]
     fn _set_home(directory: Vec<u8>) {
         names::code::set_home(directory);
+    }
+
+    /// Says where the standard library's Python files are.
+    #[pyfunction]
+    fn _set_stdlib(directory: Vec<u8>) {
+        filter::set_stdlib(directory);
     }
 
     /// Begins a session; gives what is other than asked for, in one line each. Events come

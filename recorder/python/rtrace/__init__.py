@@ -23,3 +23,5 @@ __all__ = ["counter", "mark", "recording", "snapshot", "span", "start", "stop"]
 
 # Code from here is never recorded: it is not the program's.
 _core._set_home(_os.fsencode(_os.path.dirname(_os.path.abspath(__file__))) + b"/")
+# The name `stdlib` in filters stands for what is here.
+_core._set_stdlib(_os.fsencode(_os.path.dirname(_os.__file__)) + b"/")

@@ -1,0 +1,78 @@
+"""What it is run under: `begin()` gives a function that ends it and tells more of it."""
+
+import os
+import tempfile
+import time
+
+
+def _rtrace(**options):
+    def begin():
+        import rtrace
+
+        folder = tempfile.TemporaryDirectory(prefix="rtrace-bench-")
+        path = os.path.join(folder.name, "trace.bin")
+        rtrace.start(path, **options)
+
+        def end():
+            began = time.perf_counter()
+            rtrace.stop()
+            took = time.perf_counter() - began
+            told = {"stop_s": took}
+            if options.get("mode") == "full":
+                told["trace_bytes"] = os.path.getsize(path)
+            folder.cleanup()
+            return told
+
+        return end
+
+    return begin
+
+
+def _viztracer(**options):
+    def begin():
+        from viztracer import VizTracer
+
+        tracer = VizTracer(verbose=0, **options)
+        tracer.start()
+        return lambda: tracer.stop() or {}
+
+    return begin
+
+
+def _cprofile():
+    from cProfile import Profile
+
+    profile = Profile()
+    profile.enable()
+
+    def end():
+        profile.disable()
+        return {"calls": sum(entry.callcount for entry in profile.getstats())}
+
+    return end
+
+
+def _yappi():
+    import yappi
+
+    yappi.set_clock_type("cpu")
+    yappi.start()
+    return lambda: yappi.stop() or {}
+
+
+BARE = {"bare": lambda: dict, "bare-long": lambda: dict}
+BUDGET = {"rtrace-budget-5": _rtrace(budget=5, c_calls=True)}
+
+ALL = {
+    "rtrace": _rtrace(),
+    "rtrace-c-calls": _rtrace(c_calls=True),
+    "rtrace-full": _rtrace(mode="full"),
+    "rtrace-full-c-calls": _rtrace(mode="full", c_calls=True),
+    "rtrace-profile": _rtrace(hook="profile", c_calls=True),
+    "rtrace-excluded": _rtrace(exclude=["*"]),
+    "rtrace-min-1us": _rtrace(min_duration="1us"),
+    "viztracer": _viztracer(),
+    "viztracer-no-c": _viztracer(ignore_c_function=True),
+    "cProfile": _cprofile,
+    "yappi": _yappi,
+}
