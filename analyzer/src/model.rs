@@ -193,6 +193,8 @@ pub struct Thread {
 pub struct NodeSpan {
     /// The blocks.
     pub blocks: Range<usize>,
+    /// How many levels lie below, blocks among them.
+    pub level: u32,
     /// Where its chunk is.
     pub(crate) offset: u64,
 }

@@ -14,6 +14,7 @@ pub mod leftout;
 pub mod lines;
 pub mod net;
 mod parallel;
+pub mod places;
 pub mod report;
 pub mod stacks;
 pub mod timeline;

@@ -280,6 +280,10 @@ impl<'a> View<'a> {
         table::parse(&self.functions.unpack()?, children).map(Some)
     }
 
+    pub(crate) fn masks(&self, all: u16) -> Result<Vec<(u32, u16)>> {
+        table::masks(&self.functions.unpack()?, all)
+    }
+
     pub(crate) fn all(&self, children: Option<u16>) -> Result<Summary> {
         let (rows, functions) = (self.rows()?, self.table(children)?);
         Ok(Summary { head: self.head, rows, functions })

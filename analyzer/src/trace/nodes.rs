@@ -1,6 +1,7 @@
 //! Nodes: which runs of a thread's blocks have a summary of their own.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use rtrace_format::events::EventChunk;
@@ -8,7 +9,7 @@ use rtrace_format::node::{Node, NodeHeader};
 use rtrace_format::summary::{FunctionSummary, Head, SLICES, Slice, View};
 
 use super::{Source, Trace};
-use crate::model::{Block, NodeSpan, Thread};
+use crate::model::{Block, NodeSpan, SymbolId, Thread};
 
 /// What tells the figures of a run of blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,10 +36,13 @@ pub(super) fn place(nodes: &[(u64, NodeHeader)], blocks: &[Block]) -> Vec<NodeSp
                 && records == node.records
                 && run.iter().all(Block::is_summarized)
                 && run.windows(2).all(|pair| pair[1].adjoins(&pair[0]));
-            fits.then_some(NodeSpan { blocks: first..behind, offset: *offset })
+            fits.then_some(NodeSpan { blocks: first..behind, level: node.level, offset: *offset })
         })
         .collect();
+    // One block has its own summary, and no run needs two.
+    placed.retain(|node| node.blocks.len() > 1);
     placed.sort_by_key(|node| (node.blocks.start, Reverse(node.blocks.end)));
+    placed.dedup_by(|next, one| next.blocks == one.blocks);
     placed
 }
 
@@ -157,6 +161,16 @@ impl Told<'_> {
         let functions = self.in_dense_ids()?;
         let apart = functions.windows(2).all(|pair| pair[0].id < pair[1].id);
         apart.then_some(functions)
+    }
+
+    /// Of a node: how many children it has, and the mask of those in which any of `symbols`
+    /// did anything.
+    pub fn acted_in(&self, symbols: &HashSet<SymbolId>) -> Option<(u32, u16)> {
+        let Of::Node(node) = &self.of else { return None };
+        let ids = &self.trace.file_ids;
+        let masks = node.masks().ok()?;
+        let wanted = masks.iter().filter(|(id, _)| symbols.contains(&ids.get(*id)));
+        Some((node.header.children, wanted.fold(0, |mask, (_, children)| mask | children)))
     }
 
     /// Whether [`functions`](Told::functions) are told.

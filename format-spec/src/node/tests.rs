@@ -44,6 +44,8 @@ fn nodes(children: &[Child], width: usize) -> Vec<Child> {
             let (header, payload) = encode(children).unwrap().unwrap();
             let node = Node::parse(&payload).unwrap();
             assert_eq!(node.header, header);
+            let masks = node.functions().unwrap().iter().map(|f| (f.id, f.children)).collect();
+            assert_eq!(node.masks(), Ok(masks));
             // The mask says which children a function did anything in.
             for function in node.functions().unwrap() {
                 for (at, child) in children.iter().enumerate() {

@@ -142,6 +142,22 @@ pub(super) fn parse(bytes: &[u8], children: Option<u16>) -> Result<Vec<FunctionS
     Ok(functions)
 }
 
+/// The ids and the masks of children alone, of a node's section.
+pub(super) fn masks(bytes: &[u8], all: u16) -> Result<Vec<(u32, u16)>> {
+    let mut reader = Reader::new(bytes, "a summary");
+    let count = reader.count(LEAST, "a summary")?;
+    let mut masks = Vec::with_capacity(count);
+    let mut id = 0u32;
+    for _ in 0..count {
+        id = id.wrapping_add(narrow(&mut reader)?);
+        masks.push((id, 0));
+    }
+    for (_, mask) in &mut masks {
+        *mask = narrow(&mut reader)? as u16 ^ all;
+    }
+    Ok(masks)
+}
+
 /// A signed number, in two's complement, as one without a sign.
 fn zigzag(number: u64) -> u64 {
     (number << 1) ^ ((number as i64 >> 63) as u64)

@@ -7,7 +7,8 @@ use rtrace_format::record::Subkind;
 use rtrace_format::{Frame, Kind, Long, Step};
 
 use super::{CallAt, Cancelled, Sight, backwards, scan};
-use crate::model::{Block, Hook, SymbolId, TickRange};
+use crate::model::{Block, Hook, SymbolId, Thread, TickRange};
+use crate::query::places::{Bounds, places};
 use crate::query::timeline::LaneOf;
 use crate::trace::{Event, Told, Trace};
 
@@ -30,7 +31,9 @@ pub fn exception(
     forward: bool,
     cancelled: Cancelled<'_>,
 ) -> Option<Raised> {
-    let holds = |summary: &Told<'_>| summary.head().exceptions + summary.head().unwinds > 0;
+    let raises = |told: Told<'_>| told.head().exceptions + told.head().unwinds > 0;
+    let holds =
+        |_: &Thread| -> Holds<'_> { Box::new(|_, block| trace.summary(block).is_none_or(raises)) };
     // A hook that records exceptions also unwinds where none was raised: closed generators. Of
     // one that records none, the unwinds are all there is.
     let by_unwinds = |lane: LaneOf| {
@@ -75,10 +78,9 @@ pub fn matching(
     forward: bool,
     cancelled: Cancelled<'_>,
 ) -> Option<CallAt> {
-    let holds = |summary: &Told<'_>| {
-        let functions = summary.functions();
-        functions
-            .is_none_or(|functions| functions.iter().any(|f| symbols.contains(&f.id) && f.acted()))
+    let holds = |thread: &Thread| -> Holds<'_> {
+        let places = places(trace, thread, symbols);
+        Box::new(move |at, _| places.get(at).copied().unwrap_or(true))
     };
     let see = |lane: LaneOf, event: &Event<'_>| {
         let Step::Entered { depth } = event.step else { return None };
@@ -88,26 +90,29 @@ pub fn matching(
     seek(trace, lanes, tick, forward, cancelled, &holds, &see).map(|(_, call)| call)
 }
 
+/// Whether a block, of this index, may hold what is sought.
+type Holds<'a> = Box<dyn Fn(usize, &Block) -> bool + 'a>;
+
 /// The first thing after `tick` that `see` makes out in any lane, or the last before it.
-fn seek<T>(
-    trace: &Trace,
+fn seek<'a, T>(
+    trace: &'a Trace,
     lanes: &[LaneOf],
     tick: u64,
     forward: bool,
     cancelled: Cancelled<'_>,
-    holds: &dyn Fn(&Told<'_>) -> bool,
+    holds: &dyn Fn(&Thread) -> Holds<'a>,
     see: &dyn Fn(LaneOf, &Event<'_>) -> Option<T>,
 ) -> Option<(u64, T)> {
     let mut best: Option<(u64, T)> = None;
     for &lane in lanes {
         let thread = lane.thread(trace)?;
+        let holds = holds(thread);
         let worth = |range: TickRange| {
             let better = best
                 .as_ref()
                 .is_none_or(|(at, _)| if forward { range.from < *at } else { range.to > *at });
-            let block = block_at(&thread.blocks, range.from);
-            let summary = block.and_then(|block| trace.summary(block));
-            better && summary.is_none_or(|summary| holds(&summary))
+            let at = block_at(&thread.blocks, range.from);
+            better && at.is_none_or(|at| holds(at, &thread.blocks[at]))
         };
         let ranges: Box<dyn Iterator<Item = TickRange>> = if forward {
             Box::new(forwards(&thread.blocks, tick))
@@ -158,9 +163,8 @@ fn forwards(blocks: &[Block], tick: u64) -> impl Iterator<Item = TickRange> + '_
     })
 }
 
-fn block_at(blocks: &[Block], tick: u64) -> Option<&Block> {
-    let after = blocks.partition_point(|block| block.base_tick <= tick);
-    blocks.get(after.checked_sub(1)?)
+fn block_at(blocks: &[Block], tick: u64) -> Option<usize> {
+    blocks.partition_point(|block| block.base_tick <= tick).checked_sub(1)
 }
 
 /// The longest call of a function that was open within a range, in any lane.
@@ -174,21 +178,10 @@ pub fn longest(
     let mut best: Option<(u64, CallAt)> = None;
     for &lane in lanes {
         let thread = lane.thread(trace)?;
-        let blocks = thread.blocks.iter();
-        let touched = blocks.filter(|b| b.base_tick < range.to && b.end_tick >= range.from);
-        // The most that a block can hold, where its summary tells; those that may hold most first.
-        let mut ranked: Vec<(u64, &Block)> = touched
-            .map(|block| {
-                let summary = trace.summary(block);
-                let functions = summary.and_then(|summary| summary.functions());
-                let most = functions.map_or(u64::MAX, |functions| {
-                    let of = functions.iter().find(|f| f.id == symbol);
-                    of.filter(|f| f.spans.count > 0).map_or(0, |f| f.spans.max)
-                });
-                (most, block)
-            })
-            .collect();
-        ranked.sort_by_key(|(most, block)| (std::cmp::Reverse(*most), block.base_tick));
+        let first = thread.blocks.partition_point(|block| block.end_tick < range.from);
+        let behind = thread.blocks.partition_point(|block| block.base_tick < range.to);
+        // Those that may hold the longest come first.
+        let mut ranked = Bounds::new(trace, thread, first..behind.max(first), symbol);
         let mut offer = |ticks: u64, call: CallAt| {
             if best.is_none_or(|(most, _)| ticks > most) {
                 best = Some((ticks, call));
@@ -196,10 +189,11 @@ pub fn longest(
             best.map_or(0, |(most, _)| most)
         };
         let mut most = offer_open(trace, lane, symbol, range, cancelled, &mut offer)?;
-        for (bound, block) in ranked {
+        while let Some((bound, at)) = ranked.next() {
             if bound <= most {
                 break;
             }
+            let block = &thread.blocks[at];
             if cancelled() {
                 return None;
             }

@@ -1,13 +1,14 @@
 //! Random programs, packed into random chunks, asked about random ranges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use proptest::prelude::*;
 use rtrace_format::frame::{BEGAN_BEFORE, C_FUNCTION};
-use rtrace_format::{Frame, Kind, Value};
+use rtrace_format::{Change, Frame, Kind, Step, Value};
 
 use super::naive::{self, Figures};
 use crate::query::events::events;
+use crate::query::places::{Bounds, places};
 use crate::query::report::{report, report_by_replay};
 use crate::query::stacks::{Level, stacks};
 use crate::query::tree::{LaneTree, tree};
@@ -238,6 +239,42 @@ proptest! {
             let selection = ranged(&trace, range);
             let by_records = report_by_replay(&trace, &selection, usize::MAX);
             prop_assert_eq!(report(&trace, &selection), by_records);
+        }
+    }
+
+    /// Where functions are, and how long their longest spans, by nodes and by every record.
+    #[test]
+    fn places_and_bounds_are_those_of_the_records(plan in any_plan(), wanted in 0..IDS) {
+        let made = make(&plan, (8, 1024));
+        let symbol = wanted + 4;
+        for thread in &made.trace.threads {
+            let may = places(&made.trace, thread, &HashSet::from([symbol]));
+            let bounds: Vec<(u64, usize)> =
+                Bounds::new(&made.trace, thread, 0..thread.blocks.len(), symbol).collect();
+            prop_assert!(bounds.windows(2).all(|pair| pair[0].0 >= pair[1].0));
+            for (at, block) in thread.blocks.iter().enumerate() {
+                let decoded = made.trace.decode(block).unwrap();
+                let mut lanes = decoded.lanes();
+                let mut called = false;
+                let mut longest = None;
+                for record in decoded.rows.iter() {
+                    let kind = record.word.kind();
+                    called |= matches!(kind, Some(Kind::Call | Kind::CCall)) && record.word.id() == symbol;
+                    if let Change::Step(Step::Left { frame, .. }) = lanes.apply(&record)
+                        && frame.id() == symbol && frame.has_start()
+                    {
+                        longest = longest.max(Some(record.tick - frame.tick));
+                    }
+                }
+                prop_assert!(may[at] || (!called && longest.is_none()), "block {}", at);
+                let bound = bounds.iter().find(|(_, of)| *of == at).map_or(0, |(bound, _)| *bound);
+                prop_assert!(bound >= longest.unwrap_or(0), "block {}: {} {:?}", at, bound, longest);
+                let told = made.trace.summary(block).and_then(|told| told.functions());
+                if let Some(functions) = told {
+                    let acted = functions.iter().any(|f| f.id == symbol && f.acted());
+                    prop_assert_eq!(may[at], acted);
+                }
+            }
         }
     }
 

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use crate::escape;
 use crate::model::TickRange;
 use crate::query::events::{Detail, Row, count_before, number_to_ns, window};
+use crate::query::places::places;
 use crate::query::timeline::LaneOf;
+use crate::trace::Cover;
 use crate::tui::source::{EventPage, EventRow, EventsAsk, Hits};
 use crate::tui::worker::Ticket;
 
@@ -102,31 +104,17 @@ impl Traced {
         let mut hits = Hits { cols: vec![false; usize::from(cols)], ..Hits::default() };
         let column = self.minimap_column(cols);
         let all: u64 = self.trace.threads.iter().flat_map(|t| &t.blocks).map(|b| b.events).sum();
+        if all > LOOKED_AT {
+            return self.hits_by_summaries(symbols, hits, &column, ticket);
+        }
         let mut starts = Vec::new();
         for block in self.trace.threads.iter().flat_map(|thread| &thread.blocks) {
             if ticket.cancelled() {
                 return None;
             }
-            let summary = self.trace.summary(block);
-            let functions = summary.and_then(|summary| summary.functions());
-            let counted = functions.map(|functions| {
-                let of = functions.iter().filter(|f| symbols.contains(&f.id));
-                of.map(|f| f.calls).sum::<u64>()
-            });
-            if counted == Some(0) {
-                continue;
-            }
-            if let Some(count) = counted.filter(|_| all > LOOKED_AT) {
-                hits.count += count;
-                let (from, to) = (column(block.base_tick), column(block.end_tick));
-                hits.cols.get_mut(from..=to).into_iter().flatten().for_each(|col| *col = true);
-                continue;
-            }
             let Ok(decoded) = self.trace.decode(block) else { continue };
             for record in decoded.rows.iter().filter(|record| record.row >= decoded.skip) {
-                use rtrace_format::Kind::{CCall, Call};
-                let call = matches!(record.word.kind(), Some(Call | CCall));
-                if call && symbols.contains(&record.word.id()) {
+                if is_call_of(record.word, symbols) {
                     hits.count += 1;
                     starts.push(self.ns(record.tick));
                     if let Some(col) = hits.cols.get_mut(column(record.tick)) {
@@ -135,10 +123,60 @@ impl Traced {
                 }
             }
         }
-        if all <= LOOKED_AT && starts.len() <= STARTS {
+        if starts.len() <= STARTS {
             starts.sort_unstable();
             hits.starts = starts;
         }
         Some(hits)
     }
+
+    /// The same for more events than can be looked at one by one: blocks stand for their calls.
+    fn hits_by_summaries(
+        &self,
+        symbols: &HashSet<u32>,
+        mut hits: Hits,
+        column: &dyn Fn(u64) -> usize,
+        ticket: &Ticket,
+    ) -> Option<Hits> {
+        let trace = &self.trace;
+        for thread in &trace.threads {
+            let may = places(trace, thread, symbols);
+            for (block, _) in thread.blocks.iter().zip(&may).filter(|(_, may)| **may) {
+                let (from, to) = (column(block.base_tick), column(block.end_tick));
+                hits.cols.get_mut(from..=to).into_iter().flatten().for_each(|col| *col = true);
+            }
+            for cover in thread.cover(0..thread.blocks.len()) {
+                if ticket.cancelled() {
+                    return None;
+                }
+                let told = match &cover {
+                    Cover::Block(at) if !may[*at] => continue,
+                    Cover::Block(at) => trace.summary(&thread.blocks[*at]),
+                    Cover::Node(span) => trace.node(span),
+                };
+                let functions = told.and_then(|told| told.functions());
+                let blocks = match (functions, cover) {
+                    (Some(functions), _) => {
+                        let of = functions.iter().filter(|f| symbols.contains(&f.id));
+                        hits.count += of.map(|f| f.calls).sum::<u64>();
+                        continue;
+                    }
+                    (None, Cover::Block(at)) => at..at + 1,
+                    (None, Cover::Node(span)) => span.blocks,
+                };
+                for block in &thread.blocks[blocks] {
+                    let Ok(decoded) = trace.decode(block) else { continue };
+                    let calls = decoded.rows.iter().filter(|record| record.row >= decoded.skip);
+                    let calls = calls.filter(|record| is_call_of(record.word, symbols));
+                    hits.count += calls.count() as u64;
+                }
+            }
+        }
+        Some(hits)
+    }
+}
+
+fn is_call_of(word: rtrace_format::Word, symbols: &HashSet<u32>) -> bool {
+    use rtrace_format::Kind::{CCall, Call};
+    matches!(word.kind(), Some(Call | CCall)) && symbols.contains(&word.id())
 }
