@@ -181,7 +181,7 @@ pub fn longest(
         let first = thread.blocks.partition_point(|block| block.end_tick < range.from);
         let behind = thread.blocks.partition_point(|block| block.base_tick < range.to);
         // Those that may hold the longest come first.
-        let mut ranked = Bounds::new(trace, thread, first..behind.max(first), symbol);
+        let ranked = Bounds::new(trace, thread, first..behind.max(first), symbol);
         let mut offer = |ticks: u64, call: CallAt| {
             if best.is_none_or(|(most, _)| ticks > most) {
                 best = Some((ticks, call));
@@ -189,7 +189,7 @@ pub fn longest(
             best.map_or(0, |(most, _)| most)
         };
         let mut most = offer_open(trace, lane, symbol, range, cancelled, &mut offer)?;
-        while let Some((bound, at)) = ranked.next() {
+        for (bound, at) in ranked {
             if bound <= most {
                 break;
             }
