@@ -46,7 +46,7 @@ impl NodeHeader {
     /// Reads the header from the first bytes of a payload.
     ///
     /// # Errors
-    /// Truncated input, no children or too many.
+    /// Truncated input, no such level, no children or too many.
     pub fn parse(prefix: &[u8]) -> Result<NodeHeader> {
         let mut reader = Reader::new(prefix, "a node");
         let header = NodeHeader {
@@ -62,7 +62,8 @@ impl NodeHeader {
         reader.skip(4)?;
         let children = header.children as usize;
         let level_fits = (1..=LEVEL_MAX).contains(&header.level);
-        if !level_fits || children == 0 || children > CHILDREN || header.chunks == 0 {
+        let leaf_fits = header.level > 1 || header.children == header.chunks;
+        if !level_fits || !leaf_fits || children == 0 || children > CHILDREN || header.chunks == 0 {
             return Err(reader.error(ErrorKind::BadValue("a node")));
         }
         Ok(header)

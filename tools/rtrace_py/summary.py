@@ -34,7 +34,8 @@ def node(payload, base=0):
     c = Cursor(payload, base)
     head = [c.u64() for _ in range(5)] + [c.u32() for _ in range(4)]
     level, children = head[5], head[6]
-    if not 1 <= level <= 16 or not 1 <= children <= 16 or head[7] == 0:
+    leaf_fits = level > 1 or children == head[7]
+    if not 1 <= level <= 16 or not leaf_fits or not 1 <= children <= 16 or head[7] == 0:
         raise FormatError("a node of no level, of no child or too many", base + 40)
     return Node(*head[:8], parse(c.take(c.left()), children))
 

@@ -2,7 +2,7 @@
 //!
 //!     cargo run --release -p gen-trace -- --events 1000000000 --threads 16 -o big.bin
 //!
-//! The calls follow a [model](model) learned from recordings of real programs:
+//! The calls follow a [model] learned from recordings of real programs:
 //! who calls whom how often, for how long, and how it ends. Some parts are made
 //! deeper and wider than that, because real traces have such parts too. The
 //! same arguments give the same file, byte for byte.
