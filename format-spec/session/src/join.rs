@@ -6,7 +6,7 @@
 //! finished: then the two must agree on who was first. Whoever finishes says so
 //! in the session file ([`set_closing`]) and looks for processes once more; whoever
 //! joins makes its process file and then looks whether somebody finishes
-//! ([`may_stay`]). So at least one of them sees the other.
+//! ([`may_stay`](Joinable::may_stay)). So at least one of them sees the other.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
