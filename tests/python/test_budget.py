@@ -209,6 +209,51 @@ def test_children_that_fork_and_end(record, ending):
     assert recording.view("verify")["ok"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize("mode, count", [("flight", 9000), ("full", 1000)])
+def test_ten_thousand_threads_a_thousand_at_once_and_children(record, mode, count):
+    """Whatever a tree does, its files stay under the limit, and everybody's end is there."""
+    source = CHURN + f"""
+    import signal
+    stop, up = threading.Event(), threading.Semaphore(0)
+    def last_words(i): pass
+    def stays(i):
+        for _ in range(20):
+            leaf(i)
+        up.release()
+        stop.wait()
+        last_words(i)
+    def child(begin):
+        pid = os.fork()
+        if not pid:
+            churn(100, 20)
+            os.kill(os.getpid(), signal.SIGKILL) if begin % 2000 else os._exit(0)
+        os.waitpid(pid, 0)
+    def main_end(): pass
+    threading.stack_size(128 << 10)
+    staying = [threading.Thread(target=stays, args=(i,), name=f"s{{i}}") for i in range(1000)]
+    for thread in staying: thread.start()
+    for _ in staying: up.acquire()
+    churn({count}, 50, lambda begin, threads: begin % 1000 or child(begin))
+    stop.set()
+    for thread in staying: thread.join()
+    main_end()
+    """
+    recording, meter = measured(record, source, 64 * MIB, "--mode", mode, "--no-c-calls")
+    info = recording.view("info")
+    assert len(info["processes"]) == 1 + count // 1000
+    told = [e for e in recording.events() if e["kind"] in ("lost", "call")]
+    assert info["lost_events"] == sum(e["count"] for e in told if e["kind"] == "lost")
+    causes = {e["cause"] for e in told if e["kind"] == "lost"}
+    assert causes <= ({"budget"} if mode == "flight" else {"budget", "collector_behind"})
+    ends = {e["thread"] for e in told if e["name"] == "last_words"}
+    assert recording.view("verify")["ok"]
+    assert "main_end" in {e["name"] for e in told}
+    # Threads that come and go have taken nothing from those that stay.
+    assert len(ends) == 1000
+    assert mode == "full" or meter.most > 48 * MIB, "room was left unused"
+
+
 @pytest.mark.parametrize("mode", ["flight", "full"])
 def test_names_count_too(record, mode):
     """A program that makes functions without end is bounded as well."""

@@ -12,7 +12,7 @@ mod existing;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -130,6 +130,13 @@ fn try_reserve(path: &Path, copy_of: Option<&[u8; 16]>) -> Result<Output> {
             Err(error) if error.is_not_found() => continue,
             other => other?,
         };
+        let owner = file.metadata().map_err(|e| Error::io(path, "look at", e))?.uid();
+        if owner != host::uid() {
+            // Somebody else could go on reading and changing it.
+            let what =
+                format!("belongs to another user (uid {owner}); choose another path with -o");
+            return Err(Error::refused(path, what));
+        }
         let existing = judge(&file, path)?;
         if existing == Existing::NotOurs {
             return Err(Error::refused(
@@ -200,6 +207,9 @@ impl Output {
             }
             self.overwrite(&bytes)?;
         } else {
+            // An empty file may have been made for everybody to read. Where that cannot be
+            // changed (a file system without modes), it is as its owner wanted it.
+            let _ = self.file.set_permissions(std::fs::Permissions::from_mode(0o600));
             self.file.write_all_at(&bytes, 0).map_err(|e| Error::io(&self.path, "write", e))?;
         }
         self.written = true;

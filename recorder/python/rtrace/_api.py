@@ -115,7 +115,9 @@ def _end(exiting: bool) -> str:
 
 
 def say(text: str) -> None:
-    """One line on stderr, whatever the program has done to ``sys.stderr``."""
+    """One line on stderr, whatever the program has done to ``sys.stderr``, and whatever
+    control characters a path holds."""
+    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
     try:
         os.write(2, f"rtrace: {text}\n".encode("utf-8", "backslashreplace"))
     except OSError:

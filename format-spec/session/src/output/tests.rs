@@ -138,3 +138,14 @@ fn a_path_that_somebody_writes_to_is_not_taken_from_him() {
     drop((first, second, third));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn an_empty_file_for_everybody_becomes_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("trace.bin");
+    fs::write(&path, b"").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(write_new(&path, 1), (path.clone(), None));
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+}
