@@ -5,17 +5,18 @@
 //! *in* a frame of the lane; an unwind of that frame takes it one frame outward, where
 //! the next `exception` record of the same type and message goes on with it.
 
+mod gather;
 mod lane;
 
+pub use lane::{Outcome, Passed};
+
 use std::collections::{BTreeMap, HashMap};
-use std::ops::ControlFlow;
 
-use rtrace_format::{Kind, Long, Step};
-
-use self::lane::{LaneState, Outcome};
+use self::gather::gather;
+use self::lane::Raised;
 use super::parallel;
-use crate::model::{Gap, Hook, SymbolId, TickRange};
-use crate::trace::{Event, Lane, Selection, Trace, Visitor, replay};
+use crate::model::{Hook, SymbolId, Thread, TickRange};
+use crate::trace::{Selection, Trace};
 
 /// The answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,18 +71,13 @@ pub struct Unwind {
 pub fn exceptions(trace: &Trace, selection: &Selection) -> Answer {
     let gathered = parallel::map(&selection.threads, |&index| {
         let thread = &trace.threads[index];
-        let range = selection.range;
-        // Begin with the whole block, so that an exception already under way at the
-        // range's start is not taken for a new one; go on behind the range until the
-        // fate of the last one is known.
-        let start = thread.blocks.partition_point(|block| block.end_tick < range.from);
-        let from = thread.blocks.get(start).map_or(range.from, |block| block.base_tick);
-        let mut gatherer = Gatherer { range, ..Gatherer::default() };
-        let wide = TickRange { from: from.min(range.from), to: u64::MAX };
-        replay(trace, thread, wide, &mut gatherer);
-        gatherer.finish();
-        let profile = trace.process_of(thread).hook == Hook::Profile;
-        (gatherer.rows, gatherer.unwinds, profile)
+        let mut rows: HashMap<Key, Exception> = HashMap::new();
+        let add = |raised: Raised, outcome| {
+            let (key, row) = row(raised, outcome);
+            rows.entry(key).and_modify(|sum| sum.merge(&row)).or_insert(row);
+        };
+        let unwinds = gather(trace, thread, selection.range, add);
+        (rows, unwinds, trace.process_of(thread).hook == Hook::Profile)
     });
     let mut answer = Answer::default();
     let mut all: BTreeMap<Key, Exception> = BTreeMap::new();
@@ -103,6 +99,55 @@ pub fn exceptions(trace: &Trace, selection: &Selection) -> Answer {
     answer.unwinds = unwinds.into_values().collect();
     answer.unwinds.sort_by_key(|row| (std::cmp::Reverse(row.count), row.first_tick));
     answer
+}
+
+/// One exception on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WayOut {
+    /// The frames that it reached beyond the one that raised it.
+    pub passed: Passed,
+    /// How it ended: handled in the last of these, or in the one that raised it.
+    pub outcome: Outcome,
+}
+
+/// The way of the first exception that `function` raised at `line` within a range of a thread.
+pub fn way_out(
+    trace: &Trace,
+    thread: &Thread,
+    range: TickRange,
+    function: SymbolId,
+    line: u32,
+) -> Option<WayOut> {
+    let mut first: Option<(u64, WayOut)> = None;
+    gather(trace, thread, range, |raised, outcome| {
+        let same = raised.function == function && raised.line == line;
+        if same && first.as_ref().is_none_or(|(tick, _)| raised.tick < *tick) {
+            first = Some((raised.tick, WayOut { passed: raised.passed, outcome }));
+        }
+    });
+    first.map(|(_, way)| way)
+}
+
+fn row(raised: Raised, outcome: Outcome) -> (Key, Exception) {
+    let key = Key {
+        type_symbol: raised.type_symbol,
+        message: raised.message,
+        function: raised.function,
+        line: raised.line,
+    };
+    let row = Exception {
+        type_symbol: key.type_symbol,
+        message: key.message.clone(),
+        function: key.function,
+        line: key.line,
+        count: 1,
+        handled: u64::from(outcome == Outcome::Handled),
+        escaped: u64::from(outcome == Outcome::Escaped),
+        unknown: u64::from(outcome == Outcome::Unknown),
+        first_tick: raised.tick,
+        last_tick: raised.tick,
+    };
+    (key, row)
 }
 
 /// What makes two exceptions one row.
@@ -130,169 +175,5 @@ impl Unwind {
         self.count += other.count;
         self.first_tick = self.first_tick.min(other.first_tick);
         self.last_tick = self.last_tick.max(other.last_tick);
-    }
-}
-
-/// How many suspended frames of one function are remembered with what waits in them.
-const WAITING_MAX: usize = 256;
-
-/// Gathers the exceptions of one thread.
-#[derive(Debug, Default)]
-struct Gatherer {
-    range: TickRange,
-    /// The lanes that do not run.
-    parked: HashMap<u32, LaneState>,
-    /// The running lane.
-    fiber: u32,
-    running: LaneState,
-    /// By function what waits in its suspended frames. Records do not tell two
-    /// suspended frames of one function apart; the one that waited last goes on first.
-    waiting: HashMap<SymbolId, Vec<Vec<lane::Propagation>>>,
-    rows: HashMap<Key, Exception>,
-    unwinds: HashMap<SymbolId, Unwind>,
-}
-
-impl Gatherer {
-    fn close(&mut self, ended: Vec<(lane::Raised, Outcome)>) {
-        for (raised, outcome) in ended {
-            if !self.range.contains(raised.tick) {
-                continue;
-            }
-            let key = Key {
-                type_symbol: raised.type_symbol,
-                message: raised.message,
-                function: raised.function,
-                line: raised.line,
-            };
-            let row = Exception {
-                type_symbol: key.type_symbol,
-                message: key.message.clone(),
-                function: key.function,
-                line: key.line,
-                count: 1,
-                handled: u64::from(outcome == Outcome::Handled),
-                escaped: u64::from(outcome == Outcome::Escaped),
-                unknown: u64::from(outcome == Outcome::Unknown),
-                first_tick: raised.tick,
-                last_tick: raised.tick,
-            };
-            self.rows.entry(key).and_modify(|sum| sum.merge(&row)).or_insert(row);
-        }
-    }
-
-    /// Nothing more is known of any propagation.
-    fn give_up(&mut self) {
-        let mut ended = self.running.give_up();
-        ended.extend(self.parked.values_mut().flat_map(LaneState::give_up));
-        self.close(ended);
-    }
-
-    /// The end of the recording.
-    fn finish(&mut self) {
-        self.give_up();
-        // What waits in a frame that nobody resumed got no further.
-        let waiting = std::mem::take(&mut self.waiting).into_values().flatten().flatten();
-        let ended = waiting.map(|p| (p.into_raised(), Outcome::Handled)).collect();
-        self.close(ended);
-    }
-
-    /// A frame of `function` is suspended at `depth`.
-    fn suspend(&mut self, function: SymbolId, depth: u32) {
-        let suspended = self.running.suspend(depth);
-        if suspended.is_empty() {
-            return;
-        }
-        let waiting = self.waiting.entry(function).or_default();
-        waiting.push(suspended);
-        if waiting.len() > WAITING_MAX {
-            let oldest = waiting.remove(0).into_iter();
-            let ended = oldest.map(|p| (p.into_raised(), Outcome::Handled)).collect();
-            self.close(ended);
-        }
-    }
-
-    /// Whether the fate of every exception raised in the range is known.
-    fn is_settled(&self) -> bool {
-        let range = self.range;
-        !self.running.has_any_in(range) && self.parked.values().all(|l| !l.has_any_in(range))
-    }
-
-    fn unwound(&mut self, symbol: SymbolId, tick: u64) {
-        if !self.range.contains(tick) {
-            return;
-        }
-        let row = Unwind { symbol, count: 1, first_tick: tick, last_tick: tick };
-        self.unwinds.entry(symbol).and_modify(|sum| sum.merge(&row)).or_insert(row);
-    }
-}
-
-impl Visitor for Gatherer {
-    fn begin(&mut self, lane: &Lane, _: u64) {
-        let ended = if lane.fiber == self.fiber {
-            self.running.give_up()
-        } else {
-            self.parked.entry(lane.fiber).or_default().give_up()
-        };
-        self.close(ended);
-    }
-
-    fn switched(&mut self, lane: &Lane, _: u64) {
-        if lane.fiber != self.fiber {
-            let next = self.parked.remove(&lane.fiber).unwrap_or_default();
-            let before = std::mem::replace(&mut self.running, next);
-            self.parked.insert(self.fiber, before);
-            self.fiber = lane.fiber;
-        }
-    }
-
-    #[inline]
-    fn event(&mut self, event: &Event<'_>) -> ControlFlow<()> {
-        let (tick, word) = (event.record.tick, event.record.word);
-        match event.step {
-            Step::Left { depth, repaired, .. } => {
-                if word.kind() == Some(Kind::Unwind) {
-                    self.unwound(word.id(), tick);
-                }
-                if !self.running.is_idle() && word.kind() == Some(Kind::Yield) && repaired == 0 {
-                    self.suspend(word.id(), depth);
-                } else if !self.running.is_idle() {
-                    let mut ended = Vec::new();
-                    if repaired > 0 {
-                        ended.extend(self.running.forget_above(depth));
-                    }
-                    let raising = matches!(word.kind(), Some(Kind::Unwind | Kind::CException));
-                    ended.extend(if raising {
-                        self.running.unwind(depth)
-                    } else {
-                        self.running.leave(depth)
-                    });
-                    self.close(ended);
-                }
-            }
-            Step::Other if word.kind() == Some(Kind::Long) => {
-                if let Long::Exception { function, line, type_symbol, message } =
-                    Long::parse(word, event.record.payload)
-                {
-                    let raised = lane::Raised { type_symbol, message, function, line, tick };
-                    let ended = self.running.exception(event.depth(), raised);
-                    self.close(ended);
-                }
-            }
-            Step::Entered { depth } => {
-                if !self.waiting.is_empty()
-                    && matches!(word.kind(), Some(Kind::Resume | Kind::Throw))
-                    && let Some(waiting) = self.waiting.get_mut(&word.id()).and_then(Vec::pop)
-                {
-                    self.running.resume(depth, waiting);
-                }
-            }
-            Step::Unmatched { .. } | Step::Other => {}
-        }
-        let past = tick >= self.range.from && !self.range.contains(tick);
-        if past && self.is_settled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    fn gap(&mut self, _: &Gap) {
-        self.give_up();
     }
 }

@@ -7,9 +7,9 @@ use crate::query::timeline::{Flags, Gap, Lane, Raster};
 
 use super::source::{
     CallTree, Density, DiffAsk, DiffPage, DiffRow, Ended, EventPage, EventRow, EventsAsk,
-    ExceptionRow, Exceptions, Figures, Find, FunctionRow, Functions, Hits, Label, LaneAsk,
-    LaneInfo, MadeRow, NOBODY, Overview, Part, PartingRow, Selected, Source, SourceAsk, SourceLine,
-    SourcePage, State, Step, TreeNode,
+    ExceptionRow, Exceptions, Fate, Figures, Find, FunctionRow, Functions, Hits, Label, LaneAsk,
+    LaneFrames, LaneInfo, Latency, MadeRow, Moment, MomentAsk, NOBODY, Overview, Part, PartingRow,
+    Selected, Source, SourceAsk, SourceLine, SourcePage, State, Step, TreeNode,
 };
 use super::theme::Tint;
 use super::worker::Ticket;
@@ -280,6 +280,8 @@ impl Source for Invented {
             let mine: Vec<&Call> = mine.filter(|c| c.start < to && c.end > from).collect();
             let longest = mine.iter().map(|c| (c.end - c.start) as u64).max();
             let Some(longest) = longest else { continue };
+            let mut latency = Latency::default();
+            mine.iter().for_each(|c| latency.add((c.end - c.start) as u64, 1));
             let clipped = |c: &Call| (c.end.min(to) - c.start.max(from)).max(0) as u64;
             let inside = |c: &Call| self.children(c).iter().map(|k| clipped(k)).sum::<u64>();
             rows.push(FunctionRow {
@@ -290,6 +292,7 @@ impl Source for Invented {
                 p50_ns: Some(longest),
                 p99_ns: Some(longest),
                 max_ns: Some(longest),
+                latency,
             });
         }
         Some(Functions { part: part.clone(), rows, complete: true })
@@ -302,6 +305,7 @@ impl Source for Invented {
             what: "OperationalError: timeout".to_owned(),
             symbol: call.symbol,
             line: 12,
+            lane: call.lane,
             count: 1,
             handled: Some(1),
             escaped: Some(0),
@@ -309,6 +313,34 @@ impl Source for Invented {
             last: call.end,
         });
         Some(Exceptions { part: part.clone(), rows: rows.collect() })
+    }
+
+    fn moment(&self, ask: &MomentAsk, _: &Ticket) -> Option<Moment> {
+        let open = |lane: usize| {
+            let here = self.calls.iter().filter(|c| c.lane == lane);
+            let mut open: Vec<&Call> =
+                here.filter(|c| c.start <= ask.ns && ask.ns <= c.end).collect();
+            open.sort_by_key(|c| std::cmp::Reverse(c.depth));
+            open
+        };
+        let mut lanes: Vec<usize> = (0..self.overview.lanes.len()).collect();
+        lanes.sort_by_key(|lane| *lane != ask.lane);
+        let stacks = lanes.into_iter().map(|lane| LaneFrames {
+            lane,
+            frames: open(lane).iter().map(|c| Some(c.symbol)).collect(),
+        });
+        let left = open(ask.lane);
+        let way = left.iter().filter(|c| c.end == ask.ns || c.flags.unwound);
+        let mut way: Vec<(u32, u32)> = way.map(|c| (c.symbol, 12)).collect();
+        way.push((2, 21));
+        Some(Moment {
+            ask: ask.clone(),
+            way,
+            left_out: 0,
+            fate: Fate::Caught,
+            stacks: stacks.filter(|stack| !stack.frames.is_empty()).collect(),
+            more: 0,
+        })
     }
 
     fn tree(&self, part: &Part, _: &Ticket) -> Option<CallTree> {

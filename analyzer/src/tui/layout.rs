@@ -37,7 +37,7 @@ pub struct Layout {
     pub gutter: Rect,
     /// Flame rows.
     pub flame: Rect,
-    /// Details of the selected call; perhaps empty.
+    /// Details of what is selected; perhaps empty.
     pub details: Rect,
     /// The line at the bottom.
     pub footer: Rect,
@@ -59,13 +59,7 @@ impl Layout {
         let row = |y: u16, rows: u16| Rect { x: 0, y, width, height: rows };
         let small = Layout::too_small(model.size);
         let map_rows = u16::from(height >= 14);
-        let details = match (model.details, height) {
-            _ if small => 0,
-            (true, 24..) => 4,
-            (true, 12..) => 2,
-            (true, _) => 1,
-            (false, _) => 0,
-        };
+        let details = if small || !model.details { 0 } else { details_rows(model.view, height) };
         let top = 2 + map_rows;
         let body = height.saturating_sub(top + details + 1);
         let gutter_cols = match width {
@@ -87,12 +81,9 @@ impl Layout {
             flame,
             details: row(top + body, details),
             footer: row(height.saturating_sub(1), 1),
-            table: row(1, height.saturating_sub(2)),
+            table: row(1, height.saturating_sub(2 + details)),
             lanes: Vec::new(),
         };
-        if model.view == View::Events && details >= 2 {
-            layout.table.height = height.saturating_sub(2 + details);
-        }
         if !small && model.view == View::Timeline {
             layout.lanes = place(model, flame);
         }
@@ -108,6 +99,17 @@ impl Layout {
     pub fn lane_at(&self, y: u16) -> Option<LanePlace> {
         let ends = |place: &LanePlace| place.y + place.rows + u16::from(place.ruled);
         self.lanes.iter().copied().find(|place| place.y <= y && y < ends(place))
+    }
+}
+
+/// Rows of the drawer below a view.
+fn details_rows(view: View, height: u16) -> u16 {
+    match (view, height) {
+        (View::Timeline | View::Functions | View::Events, 24..) => 4,
+        (View::Timeline | View::Events, 12..) => 2,
+        (View::Timeline, _) => 1,
+        (View::Exceptions, 18..) => ((height - 2) * 2 / 5).min(24),
+        _ => 0,
     }
 }
 

@@ -5,8 +5,8 @@ use crossterm::event::{KeyEvent, MouseEvent};
 use crate::query::timeline::Lane;
 
 use super::source::{
-    CallTree, Density, DiffPage, EventPage, Exceptions, Find, Functions, Hits, Overview, Part,
-    Selected, SourcePage,
+    CallTree, Density, DiffPage, EventPage, Exceptions, Find, Functions, Hits, Moment, Overview,
+    Part, Selected, SourcePage,
 };
 use super::worker::{Generation, Job, Slot};
 
@@ -52,6 +52,8 @@ pub enum Answer {
     Functions(Functions),
     /// The exceptions.
     Exceptions(Exceptions),
+    /// What happened around an exception.
+    Moment(Moment),
     /// The call tree, and what it is about.
     Tree(CallTree, Part),
     /// Events.

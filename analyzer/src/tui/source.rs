@@ -3,9 +3,13 @@
 //! Screens know no trace, only this seam; a trace stands behind it in the program, a handful of
 //! invented calls in the tests.
 
+mod latency;
+mod moment;
 mod pages;
 mod rows;
 
+pub use latency::{COLS as LATENCY_COLS, Latency};
+pub use moment::{Fate, LaneFrames, Moment, MomentAsk};
 pub use pages::{
     DiffAsk, DiffPage, DiffRow, Figures, MadeRow, PartingRow, SourceAsk, SourceLine, SourcePage,
 };
@@ -234,6 +238,9 @@ pub trait Source: Send + Sync {
 
     /// The exceptions of a part; `None` if cancelled.
     fn exceptions(&self, part: &Part, ticket: &Ticket) -> Option<Exceptions>;
+
+    /// What happened around an exception; `None` if cancelled.
+    fn moment(&self, ask: &MomentAsk, ticket: &Ticket) -> Option<Moment>;
 
     /// The calls of a part by call path; `None` if cancelled.
     fn tree(&self, part: &Part, ticket: &Ticket) -> Option<CallTree>;

@@ -1,5 +1,6 @@
-//! Whole screens, painted off-screen from an invented trace.
+//! Whole screens, painted off-screen from an invented trace and from the golden ones.
 
 mod bytes;
+mod golden;
 mod screens;
 pub(in crate::tui) mod script;

@@ -2,6 +2,7 @@
 
 mod diff;
 mod events;
+mod moment;
 mod source;
 mod tables;
 
@@ -21,8 +22,8 @@ use crate::trace::{OpenOptions, Selection, Trace};
 
 use super::source::{
     CallTree, Density, DiffAsk, DiffPage, Ended, EventPage, EventsAsk, Exceptions, Find, Functions,
-    Hits, Label, LaneAsk, LaneInfo, Overview, Part, Selected, Source, SourceAsk, SourcePage, State,
-    Step,
+    Hits, Label, LaneAsk, LaneInfo, Moment, MomentAsk, Overview, Part, Selected, Source, SourceAsk,
+    SourcePage, State, Step,
 };
 use super::theme::Tint;
 use super::worker::Ticket;
@@ -360,6 +361,10 @@ impl Source for Traced {
 
     fn exceptions(&self, part: &Part, ticket: &Ticket) -> Option<Exceptions> {
         self.exception_table(part, ticket)
+    }
+
+    fn moment(&self, ask: &MomentAsk, ticket: &Ticket) -> Option<Moment> {
+        self.moment_of(ask, ticket)
     }
 
     fn tree(&self, part: &Part, ticket: &Ticket) -> Option<CallTree> {

@@ -10,8 +10,10 @@ mod events;
 mod exceptions;
 mod footer;
 mod lane;
+mod latency;
 mod lists;
 mod minimap;
+mod moment;
 mod paint;
 mod palette;
 mod ruler;
@@ -49,16 +51,20 @@ pub fn paint_all(model: &Model, buf: &mut Buffer) -> Option<(u16, u16)> {
             }
             details::paint(model, layout.details, buf);
         }
-        View::Functions => functions::paint(model, layout.table, buf),
-        View::Exceptions => exceptions::paint(model, layout.table, buf),
+        View::Functions => {
+            functions::paint(model, layout.table, buf);
+            latency::drawer(model, layout.details, buf);
+        }
+        View::Exceptions => {
+            exceptions::paint(model, layout.table, buf);
+            moment::paint(model, layout.details, buf);
+        }
         View::Source => source::paint(model, layout.table, buf),
         View::Diff => diff::paint(model, layout.table, buf),
         View::Tree => tree::paint(model, layout.table, buf),
         View::Events => {
             events::paint(model, layout.table, buf);
-            if layout.details.height >= 2 {
-                details::paint(model, layout.details, buf);
-            }
+            details::paint(model, layout.details, buf);
         }
     }
     let mut cursor = footer::paint(model, layout.footer, buf);

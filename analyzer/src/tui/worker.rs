@@ -11,7 +11,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::msg::{Answer, Msg};
-use super::source::{DiffAsk, EventsAsk, Find, LaneAsk, Part, Source, SourceAsk};
+use super::source::{DiffAsk, EventsAsk, Find, LaneAsk, MomentAsk, Part, Source, SourceAsk};
 
 /// One long question must not keep the short ones waiting, whatever the machine.
 const FEWEST_WORKERS: usize = 2;
@@ -32,6 +32,8 @@ pub enum Job {
     Functions(Part),
     /// The exceptions.
     Exceptions(Part),
+    /// What happened around an exception.
+    Moment(MomentAsk),
     /// The call tree.
     Tree(Part),
     /// Events.
@@ -66,6 +68,8 @@ pub enum Slot {
     Functions,
     /// The exceptions.
     Exceptions,
+    /// What happened around an exception.
+    Moment,
     /// The call tree.
     Tree,
     /// Events.
@@ -90,6 +94,7 @@ impl Job {
             Job::Density { .. } => Slot::Density,
             Job::Functions(_) => Slot::Functions,
             Job::Exceptions(_) => Slot::Exceptions,
+            Job::Moment(_) => Slot::Moment,
             Job::Tree(_) => Slot::Tree,
             Job::Events(_) => Slot::Events,
             Job::Hits { .. } => Slot::Hits,
@@ -108,6 +113,7 @@ impl Job {
             Job::Density { cols } => Answer::Density(source.density(cols, ticket)),
             Job::Functions(part) => Answer::Functions(source.functions(&part, ticket)?),
             Job::Exceptions(part) => Answer::Exceptions(source.exceptions(&part, ticket)?),
+            Job::Moment(ask) => Answer::Moment(source.moment(&ask, ticket)?),
             Job::Tree(part) => Answer::Tree(source.tree(&part, ticket)?, part),
             Job::Events(ask) => Answer::Events(source.events(&ask, ticket)?),
             Job::Hits { symbols, cols } => Answer::Hits(source.hits(&symbols, cols, ticket)?),

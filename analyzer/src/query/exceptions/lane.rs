@@ -2,7 +2,7 @@
 
 use crate::model::{SymbolId, TickRange};
 
-/// An exception as it was raised.
+/// An exception as it was raised, and the frames that it reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raised {
     /// Its type.
@@ -15,6 +15,30 @@ pub struct Raised {
     pub line: u32,
     /// When.
     pub tick: u64,
+    /// The frames that it reached on its way out, innermost first: function and line.
+    pub passed: Passed,
+}
+
+/// How many frames of one way out are kept: the first ones, and the last.
+const PASSED_MAX: usize = 64;
+
+/// Frames that an exception reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Function and line of those that are kept, innermost first.
+    pub frames: Vec<(SymbolId, u32)>,
+    /// How many are left out before the last one.
+    pub left_out: u64,
+}
+
+impl Passed {
+    fn push(&mut self, frame: (SymbolId, u32)) {
+        if self.frames.len() < PASSED_MAX {
+            return self.frames.push(frame);
+        }
+        self.left_out += 1;
+        self.frames[PASSED_MAX - 1] = frame;
+    }
 }
 
 /// How a propagation ended.
@@ -93,9 +117,14 @@ impl LaneState {
         let surplus = stay.len().saturating_sub(KEPT_MAX);
         ended.extend(stay.drain(..surplus).map(|p| (p.raised, Outcome::Handled)));
         self.under_way.append(&mut stay);
-        let mut propagation = kept.unwrap_or(Propagation { raised, depth, arrived: false });
-        propagation.arrived = false;
-        self.under_way.push(propagation);
+        self.under_way.push(match kept {
+            Some(mut going_on) => {
+                going_on.arrived = false;
+                going_on.raised.passed.push((raised.function, raised.line));
+                going_on
+            }
+            None => Propagation { raised, depth, arrived: false },
+        });
         ended
     }
 
@@ -159,7 +188,14 @@ mod tests {
     use super::*;
 
     fn raised(type_symbol: SymbolId, tick: u64) -> Raised {
-        Raised { type_symbol, message: Vec::new(), function: 9, line: 1, tick }
+        Raised {
+            type_symbol,
+            message: Vec::new(),
+            function: 9,
+            line: 1,
+            tick,
+            passed: Passed::default(),
+        }
     }
 
     fn outcomes(ended: Ended) -> Vec<(SymbolId, Outcome)> {

@@ -4,9 +4,9 @@ use rtrace_format::frame::BEGAN_BEFORE;
 use rtrace_format::{Cause, Frame, Kind, Symbol, SymbolKind, Value};
 
 use crate::filter::Filter;
-use crate::model::{End, Missing};
+use crate::model::{End, Missing, TickRange};
 use crate::query::events::{Detail, events};
-use crate::query::exceptions::exceptions;
+use crate::query::exceptions::{Outcome, exceptions, way_out};
 use crate::query::info::info;
 use crate::query::report::report;
 use crate::query::stacks::{Level, stacks};
@@ -238,6 +238,58 @@ fn exceptions_are_put_together_and_judged() {
     late.range.from = answer.exceptions[0].last_tick + 1;
     let first = &exceptions(&trace, &late).exceptions[0];
     assert_eq!((first.type_symbol, first.function, first.line), (key, f, 7));
+}
+
+#[test]
+fn the_way_of_an_exception_is_every_frame_that_it_reached() {
+    let mut builder = builder("full", "monitoring");
+    let names = ["main", "a", "b", "f"];
+    let [main, a, b, f] = names.map(|name| builder.python(name));
+    let value = builder.exception_type("ValueError");
+    let mut pen = Pen::new(0, &[]);
+    pen.put(Kind::Call, main, 1);
+    for handler in [a, main] {
+        pen.put(Kind::Call, a, 1).put(Kind::Call, b, 1).put(Kind::Call, f, 1);
+        pen.exception(f, 5, value, b"bad").put(Kind::Unwind, f, 1);
+        pen.exception(b, 6, value, b"bad").put(Kind::Unwind, b, 1);
+        pen.exception(a, 7, value, b"bad");
+        if handler == main {
+            pen.put(Kind::Unwind, a, 1).exception(main, 8, value, b"bad");
+        } else {
+            pen.put(Kind::Return, a, 1);
+        }
+    }
+    pen.put(Kind::Return, main, 1);
+    builder.events(&mut pen, KEEP);
+    let (trace, _dir) = open(&builder.finish());
+    let row = &exceptions(&trace, &everything(&trace)).exceptions[0];
+    let way = |tick| {
+        let range = TickRange { from: tick, to: tick + 1 };
+        way_out(&trace, &trace.threads[0], range, f, 5).map(|way| (way.passed.frames, way.outcome))
+    };
+    assert_eq!(way(row.first_tick), Some((vec![(b, 6), (a, 7)], Outcome::Handled)));
+    assert_eq!(way(row.last_tick), Some((vec![(b, 6), (a, 7), (main, 8)], Outcome::Handled)));
+    assert_eq!(way(row.first_tick + 1), None);
+}
+
+#[test]
+fn of_a_long_way_the_beginning_and_the_end_are_kept() {
+    let mut builder = builder("full", "monitoring");
+    let f = builder.python("f");
+    let value = builder.exception_type("ValueError");
+    let mut pen = Pen::new(0, &[]);
+    for _ in 0..100 {
+        pen.put(Kind::Call, f, 1);
+    }
+    for line in 1..=100 {
+        pen.exception(f, line, value, b"").put(Kind::Unwind, f, 1);
+    }
+    builder.events(&mut pen, KEEP);
+    let (trace, _dir) = open(&builder.finish());
+    let way = way_out(&trace, &trace.threads[0], TickRange::ALL, f, 1).unwrap();
+    let lines: Vec<u32> = way.passed.frames.iter().map(|(_, line)| *line).collect();
+    assert_eq!(lines, (2..=64).chain([100]).collect::<Vec<_>>());
+    assert_eq!((way.passed.left_out, way.outcome), (35, Outcome::Escaped));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What lists know beyond what they show: cursor, order.
 
 use crate::tui::source::{
-    CallTree, DiffPage, EventPage, Exceptions, FunctionRow, Functions, SourceLine, SourcePage,
+    CallTree, DiffPage, EventPage, ExceptionRow, Exceptions, FunctionRow, Functions, Moment,
+    SourceLine, SourcePage,
 };
 
 /// The cursor of a list, and the part of it on the screen.
@@ -86,6 +87,8 @@ impl Default for Table {
 pub struct ExceptionTable {
     /// The rows, of the range that they name.
     pub exceptions: Option<Exceptions>,
+    /// What happened around the one under the cursor, or one that was.
+    pub moment: Option<Moment>,
     /// The cursor.
     pub list: List,
 }
@@ -94,6 +97,11 @@ impl ExceptionTable {
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.exceptions.as_ref().map_or(0, |exceptions| exceptions.rows.len())
+    }
+
+    /// The row under the cursor.
+    pub fn row(&self) -> Option<&ExceptionRow> {
+        self.exceptions.as_ref()?.rows.get(self.list.cursor)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What tables consist of.
 
-use super::Part;
+use super::{Latency, MomentAsk, Part};
 
 /// The figures of one function within the asked range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct FunctionRow {
     pub p99_ns: Option<u64>,
     /// As above.
     pub max_ns: Option<u64>,
+    /// Their lengths.
+    pub latency: Latency,
 }
 
 /// The function table of a range.
@@ -41,6 +43,8 @@ pub struct ExceptionRow {
     pub symbol: u32,
     /// The line, 0 where it is not known.
     pub line: u32,
+    /// A lane of the thread that raised the first.
+    pub lane: usize,
     /// How often.
     pub count: u64,
     /// How many a frame stopped; `None` where the hook records unwinds alone.
@@ -51,6 +55,13 @@ pub struct ExceptionRow {
     pub first: i64,
     /// When the last was.
     pub last: i64,
+}
+
+impl ExceptionRow {
+    /// What to ask of the moment at which the first was raised.
+    pub fn moment(&self) -> MomentAsk {
+        MomentAsk { lane: self.lane, ns: self.first, symbol: self.symbol, line: self.line }
+    }
 }
 
 /// The exceptions of a range.

@@ -3,9 +3,7 @@ use crate::tui::caps::{Caps, Colors};
 use crate::tui::invented::Invented;
 use crate::tui::source::State;
 
-use super::script::{Driven, TRUE};
-
-const SIZES: [(u16, u16); 4] = [(40, 10), (80, 24), (120, 40), (200, 60)];
+use super::script::{Driven, SIZES, TRUE};
 
 #[test]
 fn timeline_at_every_size() {

@@ -1,10 +1,12 @@
 //! A screen driven by keys, its workers' answers computed on the spot.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
-use ratatui::buffer::Buffer;
+use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
 use crate::tui::caps::{Caps, Colors};
 use crate::tui::model::Model;
@@ -13,6 +15,9 @@ use crate::tui::source::Source;
 use crate::tui::update;
 use crate::tui::view;
 use crate::tui::worker::{Job, Ticket};
+
+/// Columns and rows of the screens that are compared.
+pub const SIZES: [(u16, u16); 4] = [(40, 10), (80, 24), (120, 40), (200, 60)];
 
 pub const TRUE: Caps = Caps { colors: Colors::True, ascii: false, light: false };
 
@@ -117,6 +122,37 @@ impl Driven {
             }
             out.push_str(line.trim_end());
             out.push('\n');
+        }
+        out
+    }
+
+    /// The characters on the screen, below each row a letter for the style of each of its cells,
+    /// and at the end what the letters mean. A dot is a cell as the terminal has it.
+    pub fn styled(&self) -> String {
+        let buf = self.paint();
+        let mut known: Vec<Style> = vec![Cell::default().style()];
+        let mut out = String::new();
+        for (y, line) in (0..buf.area.height).zip(self.text().lines()) {
+            let letters: String = (0..buf.area.width)
+                .map(|x| {
+                    let style = buf[(x, y)].style();
+                    let at = known.iter().position(|known| *known == style);
+                    let at = at.unwrap_or_else(|| {
+                        known.push(style);
+                        known.len() - 1
+                    });
+                    match at {
+                        0 => '.',
+                        at => char::from_u32('A' as u32 + at as u32 - 1).unwrap_or('?'),
+                    }
+                })
+                .collect();
+            writeln!(out, "{line}").unwrap();
+            writeln!(out, "{}", letters.trim_end_matches('.')).unwrap();
+        }
+        for (letter, style) in ('A'..).zip(&known[1..]) {
+            let (fg, bg) = (style.fg.unwrap_or_default(), style.bg.unwrap_or_default());
+            writeln!(out, "{letter} {fg} on {bg} {:?}", style.add_modifier).unwrap();
         }
         out
     }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use rtrace_format::histogram::upper_edge;
 use rtrace_format::summary::Spans;
 
 use crate::model::{SymbolId, Thread, TickRange};
@@ -10,7 +11,7 @@ use crate::query::exceptions::exceptions;
 use crate::query::report::report;
 use crate::query::tree::tree_until;
 use crate::tui::source::{
-    CallTree, ExceptionRow, Exceptions, FunctionRow, Functions, NOBODY, Part, TreeNode,
+    CallTree, ExceptionRow, Exceptions, FunctionRow, Functions, Latency, NOBODY, Part, TreeNode,
 };
 use crate::tui::worker::Ticket;
 
@@ -60,8 +61,18 @@ impl Traced {
             p50_ns: sum.spans.quantile(500).map(ns),
             p99_ns: sum.spans.quantile(990).map(ns),
             max_ns: (sum.spans.count > 0).then(|| ns(sum.spans.max)),
+            latency: self.latency(&sum.spans),
         });
         Some(Functions { part: part.clone(), rows: rows.collect(), complete })
+    }
+
+    fn latency(&self, spans: &Spans) -> Latency {
+        let mut latency = Latency::default();
+        for &(bin, count) in spans.histogram.bins() {
+            let ticks = upper_edge(bin).min(spans.max);
+            latency.add(self.trace.clock.duration_ns(ticks), count);
+        }
+        latency
     }
 
     /// The exceptions of a part; `None` if cancelled.
@@ -76,10 +87,12 @@ impl Traced {
             let mut selection = all.clone();
             selection.threads = vec![thread];
             let part = exceptions(trace, &selection);
+            let lane = self.lanes.iter().position(|of| of.thread == thread).unwrap_or(0);
             let raised = part.exceptions.into_iter().map(|e| ExceptionRow {
                 what: self.exception_text(e.type_symbol, &e.message),
                 symbol: e.function,
                 line: e.line,
+                lane,
                 count: e.count,
                 handled: Some(e.handled),
                 escaped: Some(e.escaped),
@@ -90,6 +103,7 @@ impl Traced {
                 what: "(left by an exception)".to_owned(),
                 symbol: u.symbol,
                 line: 0,
+                lane,
                 count: u.count,
                 handled: None,
                 escaped: None,
@@ -180,7 +194,9 @@ fn add_up(sum: &mut ExceptionRow, row: &ExceptionRow) {
     sum.count += row.count;
     sum.handled = sum.handled.zip(row.handled).map(|(a, b)| a + b);
     sum.escaped = sum.escaped.zip(row.escaped).map(|(a, b)| a + b);
-    sum.first = sum.first.min(row.first);
+    if row.first < sum.first {
+        (sum.first, sum.lane) = (row.first, row.lane);
+    }
     sum.last = sum.last.max(row.last);
 }
 

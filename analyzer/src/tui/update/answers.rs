@@ -26,6 +26,7 @@ pub(super) fn answer(model: &mut Model, slot: Slot, answer: Answer, effects: &mu
             model.exceptions.exceptions = Some(exceptions);
             lists::keep(model);
         }
+        (Answer::Moment(moment), _) => model.exceptions.moment = Some(moment),
         (Answer::Tree(calls, part), _) => {
             model.tree.tree = Some((calls, part));
             tree::outlined(model);

@@ -4,7 +4,7 @@ use crate::tui::keys::Command;
 use crate::tui::layout::Layout;
 use crate::tui::model::{List, Model, View};
 use crate::tui::msg::Effect;
-use crate::tui::source::Find;
+use crate::tui::source::{ExceptionRow, Find};
 use crate::tui::worker::{Job, Slot};
 
 use super::{compare, listing, replay, select, table, tree, want};
@@ -81,7 +81,13 @@ pub(super) fn settle(model: &mut Model, effects: &mut Vec<Effect>) {
     match model.view {
         View::Timeline => {}
         View::Functions => want(model, Job::Functions(model.part()), effects),
-        View::Exceptions => want(model, Job::Exceptions(model.part()), effects),
+        View::Exceptions => {
+            want(model, Job::Exceptions(model.part()), effects);
+            let row = model.exceptions.row().filter(|_| Layout::of(model).details.height > 0);
+            if let Some(ask) = row.map(ExceptionRow::moment) {
+                want(model, Job::Moment(ask), effects);
+            }
+        }
         View::Tree => want(model, Job::Tree(model.part()), effects),
         View::Events => replay::settle(model, effects),
         View::Source => listing::settle(model, effects),
@@ -128,10 +134,7 @@ fn moved(model: &mut Model) {
     let under = match model.view {
         View::Functions => model.table.shown.get(model.table.list.cursor).map(|row| row.symbol),
         View::Tree => model.tree.outline.rows.get(model.tree.list.cursor).map(|row| row.symbol),
-        View::Exceptions => {
-            let rows = model.exceptions.exceptions.as_ref().map(|exceptions| &exceptions.rows);
-            rows.and_then(|rows| rows.get(model.exceptions.list.cursor)).map(|row| row.symbol)
-        }
+        View::Exceptions => model.exceptions.row().map(|row| row.symbol),
         View::Source => listing::function_here(model),
         View::Diff => {
             let row = model.diff.list.cursor.checked_sub(1);
@@ -153,9 +156,7 @@ pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
         View::Timeline => {}
         View::Events => replay::open(model),
         View::Exceptions => {
-            let rows = model.exceptions.exceptions.as_ref().map(|exceptions| &exceptions.rows);
-            let row = rows.and_then(|rows| rows.get(model.exceptions.list.cursor));
-            let Some(first) = row.map(|row| row.first) else {
+            let Some(first) = model.exceptions.row().map(|row| row.first) else {
                 return nothing(model, Slot::Exceptions, "there is no exception to show");
             };
             model.leave();

@@ -9,11 +9,11 @@ use crate::tui::source::FunctionRow;
 use crate::tui::units;
 use crate::tui::worker::Slot;
 
-use super::{lists, paint};
+use super::{latency, lists, paint};
 
-/// One column on the screen.
+/// One column on the screen, and the order that a click on its head asks for.
 struct Place {
-    column: Column,
+    column: Option<Column>,
     head: &'static str,
     x: u16,
     width: u16,
@@ -22,13 +22,14 @@ struct Place {
 /// The columns that fit, figures first; the function takes what is left.
 fn places(area: Rect) -> Vec<Place> {
     let all = [
-        (Column::SelfTime, "self", 10, 0),
-        (Column::SelfTime, "self%", 7, 56),
-        (Column::Total, "total", 10, 48),
-        (Column::Calls, "calls", 9, 0),
-        (Column::P50, "p50", 10, 90),
-        (Column::P99, "p99", 10, 72),
-        (Column::Max, "max", 10, 80),
+        (Some(Column::SelfTime), "self", 10, 0),
+        (Some(Column::SelfTime), "self%", 7, 56),
+        (Some(Column::Total), "total", 10, 48),
+        (Some(Column::Calls), "calls", 9, 0),
+        (Some(Column::P50), "p50", 10, 90),
+        (Some(Column::P99), "p99", 10, 72),
+        (Some(Column::Max), "max", 10, 80),
+        (None, latency::HEAD, latency::BARS + 2, 120),
     ];
     let mut x = area.x;
     let mut places = Vec::new();
@@ -39,7 +40,7 @@ fn places(area: Rect) -> Vec<Place> {
         }
     }
     let width = area.right().saturating_sub(x + 2);
-    places.push(Place { column: Column::Name, head: "function", x: x + 2, width });
+    places.push(Place { column: Some(Column::Name), head: "function", x: x + 2, width });
     places
 }
 
@@ -47,7 +48,7 @@ fn places(area: Rect) -> Vec<Place> {
 pub fn column_at(model: &Model, x: u16) -> Option<Column> {
     let area = crate::tui::layout::Layout::of(model).table;
     let hit = |place: &Place| place.x <= x && x < place.x + place.width;
-    places(area).iter().find(|place| hit(place)).map(|place| place.column)
+    places(area).iter().find(|place| hit(place)).and_then(|place| place.column)
 }
 
 pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
@@ -57,7 +58,7 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
     let places = places(area);
     let head_y = area.y + 1;
     for place in &places {
-        let sorted = place.column == table.sort && place.head != "self%";
+        let sorted = place.column == Some(table.sort) && place.head != "self%";
         let down = theme.pick("▼", "v");
         let up = theme.pick("▲", "^");
         let mark = if sorted { if table.reverse { up } else { down } } else { "" };
@@ -74,12 +75,17 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
         let selected = i == table.list.cursor;
         let style = lists::row_style(model, selected, Rect { y, height: 1, ..area }, buf);
         for place in &places {
-            if place.column == Column::Name {
-                let cell =
-                    Rect { x: place.x.saturating_sub(1), y, width: place.width + 1, height: 1 };
-                lists::function(model, row.symbol, cell.intersection(area), style, buf);
-            } else {
-                put(place, y, &figure(row, place, all, theme.ascii()), style, area, buf);
+            let cell = Rect { x: place.x, y, width: place.width, height: 1 };
+            match place.column {
+                Some(Column::Name) => {
+                    let cell = Rect { x: cell.x.saturating_sub(1), width: cell.width + 1, ..cell };
+                    lists::function(model, row.symbol, cell.intersection(area), style, buf);
+                }
+                Some(_) => put(place, y, &figure(row, place, all, theme.ascii()), style, area, buf),
+                None => {
+                    let bars = Rect { x: cell.x + 2, width: latency::BARS, ..cell };
+                    latency::bars(theme, &row.latency, bars.intersection(area), style, buf);
+                }
             }
         }
     }
@@ -105,7 +111,7 @@ fn title(model: &Model, area: Rect, buf: &mut Buffer) {
 /// A text in its column: figures to the right, names to the left.
 fn put(place: &Place, y: u16, shown: &str, style: Style, area: Rect, buf: &mut Buffer) {
     let cell = Rect { x: place.x, y, width: place.width, height: 1 }.intersection(area);
-    if place.column == Column::Name {
+    if place.column == Some(Column::Name) {
         paint::text(buf, cell, cell.x, y, shown, style);
     } else {
         paint::right(buf, cell, cell.x, y, shown, style);
@@ -115,16 +121,16 @@ fn put(place: &Place, y: u16, shown: &str, style: Style, area: Rect, buf: &mut B
 fn figure(row: &FunctionRow, place: &Place, all: u64, ascii: bool) -> String {
     let time = |ns: Option<u64>| ns.map_or("-".to_owned(), |ns| units::duration(ns, ascii));
     match (place.column, place.head) {
-        (Column::SelfTime, "self%") => {
+        (Some(Column::SelfTime), "self%") => {
             format!("{:.1}", row.self_ns as f64 * 100.0 / all.max(1) as f64)
         }
-        (Column::SelfTime, _) => time(Some(row.self_ns)),
-        (Column::Total, _) => time(Some(row.total_ns)),
-        (Column::Calls, _) if row.calls < 10_000_000 => units::count(row.calls),
-        (Column::Calls, _) => units::short(row.calls),
-        (Column::P50, _) => time(row.p50_ns),
-        (Column::P99, _) => time(row.p99_ns),
-        (Column::Max, _) => time(row.max_ns),
-        (Column::Name, _) => String::new(),
+        (Some(Column::SelfTime), _) => time(Some(row.self_ns)),
+        (Some(Column::Total), _) => time(Some(row.total_ns)),
+        (Some(Column::Calls), _) if row.calls < 10_000_000 => units::count(row.calls),
+        (Some(Column::Calls), _) => units::short(row.calls),
+        (Some(Column::P50), _) => time(row.p50_ns),
+        (Some(Column::P99), _) => time(row.p99_ns),
+        (Some(Column::Max), _) => time(row.max_ns),
+        (Some(Column::Name) | None, _) => String::new(),
     }
 }
