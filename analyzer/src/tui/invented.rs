@@ -67,6 +67,7 @@ impl Invented {
             file: "trace.bin".to_owned(),
             state: State::Finished,
             processes: 1,
+            killed: 0,
             events: 2 * calls.len() as u64,
             lost: 0,
             overwritten: 0,
@@ -328,6 +329,7 @@ impl Source for Invented {
         let stacks = lanes.into_iter().map(|lane| LaneFrames {
             lane,
             frames: open(lane).iter().map(|c| Some(c.symbol)).collect(),
+            last_seen: None,
         });
         let left = open(ask.lane);
         let way = left.iter().filter(|c| c.end == ask.ns || c.flags.unwound);

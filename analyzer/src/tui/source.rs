@@ -52,7 +52,7 @@ pub enum State {
     Finished,
     /// A process is being recorded.
     Live,
-    /// A process was killed.
+    /// The process that began it was killed.
     Dead,
     /// It cannot be judged from here.
     Unknown,
@@ -90,6 +90,8 @@ pub struct Overview {
     pub state: State,
     /// Number of processes.
     pub processes: usize,
+    /// How many of them were killed.
+    pub killed: usize,
     /// Number of events.
     pub events: u64,
     /// Number of lost events.

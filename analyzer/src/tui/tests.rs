@@ -2,5 +2,6 @@
 
 mod bytes;
 mod golden;
+mod processes;
 mod screens;
 pub(in crate::tui) mod script;

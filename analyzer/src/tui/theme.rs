@@ -121,11 +121,15 @@ impl Theme {
     }
 
     /// Calls merged into a cell: the colour of the one that held most, as a shade.
+    ///
+    /// One shade to each hue, and of the cube wherever there is one: a screen may have
+    /// thousands of such cells side by side, and each change of colour is sent to the terminal.
     pub fn merged(&self, tint: Tint) -> Style {
-        let call = self.call(tint);
-        match call.bg {
-            Some(bg) if self.has_color() => Style::new().fg(self.deeper(bg)),
-            _ => Style::new(),
+        let call = self.call(Tint { shade: 0, ..tint });
+        match call.bg.map(|bg| self.deeper(bg)) {
+            Some(Color::Rgb(r, g, b)) => Style::new().fg(Color::Indexed(cube(r, g, b))),
+            Some(bg) => Style::new().fg(bg),
+            None => Style::new(),
         }
     }
 

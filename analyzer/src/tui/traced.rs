@@ -107,7 +107,7 @@ impl Traced {
         let any = |end| self.trace.processes.iter().any(|process| process.end == end);
         if any(End::Running) {
             State::Live
-        } else if any(End::Killed) {
+        } else if self.trace.processes.first().is_some_and(|first| first.end == End::Killed) {
             State::Dead
         } else if any(End::Unknown) {
             State::Unknown
@@ -299,6 +299,7 @@ impl Source for Traced {
             file: escape::text(file.as_encoded_bytes()).into_owned(),
             state: self.state(),
             processes: trace.processes.len(),
+            killed: trace.processes.iter().filter(|p| p.end == End::Killed).count(),
             events: own().map(|lane| lane.events).sum(),
             lost: own().map(|lane| lane.lost).sum::<u64>() + without_ring,
             overwritten: own().map(|lane| lane.overwritten).sum::<u64>() + given_up,

@@ -36,9 +36,10 @@ pub struct Moment {
     pub left_out: u64,
     /// How it ended.
     pub fate: Fate,
-    /// The stacks of lanes that had any frame open, the one of the exception first.
+    /// The stacks of lanes that had any frame open: that of the exception first, then those of
+    /// its process, and last those of processes that may have been dead by then.
     pub stacks: Vec<LaneFrames>,
-    /// How many more lanes there are.
+    /// How many more threads were not looked at.
     pub more: usize,
 }
 
@@ -49,4 +50,6 @@ pub struct LaneFrames {
     pub lane: usize,
     /// Functions, innermost first; `None` for a stretch that nobody knows any more.
     pub frames: Vec<Option<u32>>,
+    /// When its process was last seen, where it was killed and that was before the moment.
+    pub last_seen: Option<i64>,
 }

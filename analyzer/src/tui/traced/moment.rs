@@ -1,6 +1,6 @@
 //! What happened around an exception: its way out, and what the other threads were doing.
 
-use crate::model::TickRange;
+use crate::model::{End, TickRange};
 use crate::query::exceptions::{Outcome, way_out};
 use crate::query::stacks::{Level, stacks};
 use crate::query::timeline::LaneOf;
@@ -40,12 +40,19 @@ impl Traced {
                 t.born_tick <= range.from && t.end_tick.is_none_or(|end| end >= range.from)
             })
         };
-        let mut threads: Vec<usize> = vec![home.thread];
-        for of in self.lanes.iter().filter(|of| alive(of)) {
-            if !threads.contains(&of.thread) {
-                threads.push(of.thread);
-            }
-        }
+        let process_of = |thread: usize| trace.process_of(&trace.threads[thread]);
+        let last_seen = |thread: usize| {
+            let process = process_of(thread);
+            let dead = process.end == End::Killed && process.last_tick < range.from;
+            dead.then(|| self.ns(process.last_tick))
+        };
+        let mut threads: Vec<usize> =
+            self.lanes.iter().filter(|of| alive(of)).map(|of| of.thread).collect();
+        threads.dedup();
+        threads.sort_by_key(|&thread| {
+            let apart = process_of(thread).number != process_of(home.thread).number;
+            (thread != home.thread, last_seen(thread).is_some(), apart)
+        });
         for thread in threads {
             if ticket.cancelled() {
                 return None;
@@ -64,7 +71,8 @@ impl Traced {
                     Level::Frame { symbol, .. } => Some(*symbol),
                     Level::Hidden { .. } => None,
                 });
-                open.push(LaneFrames { lane, frames: frames.collect() });
+                let last_seen = last_seen(thread);
+                open.push(LaneFrames { lane, frames: frames.collect(), last_seen });
             }
         }
         Some(Moment { ask: ask.clone(), way: frames, left_out, fate, stacks: open, more: others })

@@ -57,6 +57,9 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
     edge.width = paint::right(buf, edge, x, area.y, badge, style) - edge.x;
     let overview = &model.overview;
     let mut missing = Vec::new();
+    if overview.killed > 0 && overview.state != State::Dead {
+        missing.push((format!(" {} killed ", overview.killed), theme.exception()));
+    }
     if overview.lost > 0 {
         missing.push((format!(" lost {} ", units::short(overview.lost)), theme.exception()));
     }

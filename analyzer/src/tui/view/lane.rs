@@ -348,9 +348,15 @@ fn gutter(model: &Model, layout: &Layout, lane: &Lane, place: &LanePlace, buf: &
     }
     let busy = (lane.busy_share() * 100.0).round() as u64;
     let busy = format!("{busy}%");
+    // Threads of several processes are often called the same.
+    let pid = match model.overview.processes {
+        0 | 1 => String::new(),
+        _ => format!("{} ", info.pid),
+    };
     let mut lines = Vec::new();
-    let serial = format!("#{} busy {busy}", info.serial);
-    lines.push((if text::width(&serial) <= width { serial } else { busy.clone() }, theme.dim()));
+    let serial = format!("{pid}#{} busy {busy}", info.serial);
+    let short = format!("{pid}{busy}");
+    lines.push((if text::width(&serial) <= width { serial } else { short.clone() }, theme.dim()));
     if !hidden.is_empty() {
         let long = format!("{hidden} rows");
         lines.push((if text::width(&long) <= width { long } else { hidden.clone() }, theme.dim()));
@@ -358,12 +364,9 @@ fn gutter(model: &Model, layout: &Layout, lane: &Lane, place: &LanePlace, buf: &
     if info.lost > 0 {
         lines.push((format!("lost {}", units::short(info.lost)), theme.alarm()));
     }
-    if model.overview.processes > 1 {
-        lines.push((format!("pid {}", info.pid), theme.dim()));
-    }
     // In two rows, what is hidden must still be told: it stands beside the share.
     if place.rows == 2 && !hidden.is_empty() {
-        lines[0].0 = format!("{busy} {hidden}");
+        lines[0].0 = format!("{short} {hidden}");
     }
     for (row, (line, style)) in (1..place.rows).zip(lines) {
         let line = text::fit(&line, width, theme.ascii());

@@ -173,6 +173,10 @@ fn frames(model: &Model, stack: &LaneFrames, area: Rect, buf: &mut Buffer) {
     let theme = &model.theme;
     let arrow = theme.pick(" ‹ ", " < ");
     let mut x = area.x;
+    if let Some(ns) = stack.last_seen {
+        let killed = format!("killed, last seen at {}  ", units::moment_for(ns, 1_000_000));
+        x = paint::text(buf, area, x, area.y, &killed, theme.alarm());
+    }
     for (i, frame) in stack.frames.iter().enumerate() {
         let name = frame.map_or(theme.pick("…", "..."), |symbol| {
             model.label(symbol).map_or("(unknown)", |label| label.name.as_str())
