@@ -61,6 +61,7 @@ impl Invented {
                 source: (!c).then(|| (format!("src/{module}.py").into(), 10 + id as u32)),
                 tint: Tint::of(module.as_bytes(), name.as_bytes(), c),
                 c,
+                left_out: None,
             }
         };
         let overview = Overview {

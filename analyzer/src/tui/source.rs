@@ -43,6 +43,8 @@ pub struct Label {
     pub tint: Tint,
     /// Whether it is a C function.
     pub c: bool,
+    /// What of its calls is not in the records, and why; `None` where nothing was left out.
+    pub left_out: Option<String>,
 }
 
 /// Whether the recording goes on.

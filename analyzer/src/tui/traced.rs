@@ -13,10 +13,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rtrace_format::SymbolKind;
+use rtrace_format::symbol::FILTERED;
 
 use crate::escape;
 use crate::model::{End, Missing, SymbolId, Thread, TickRange};
 use crate::query::calls::{self, Call, CallAt, CallEnd};
+use crate::query::leftout::LeftOut;
 use crate::query::timeline::{self, Gap, GapKind, Lane, LaneOf};
 use crate::trace::{OpenOptions, Selection, Trace};
 
@@ -26,6 +28,7 @@ use super::source::{
     SourcePage, State, Step,
 };
 use super::theme::Tint;
+use super::units;
 use super::worker::Ticket;
 
 /// Up to so many events are decoded for a lane's cells before anything is shown.
@@ -52,7 +55,11 @@ impl Traced {
     pub fn new(trace: Trace, options: OpenOptions, range: (Option<i64>, Option<i64>)) -> Traced {
         let lanes = timeline::lanes(&trace);
         let cwd = cwd_of(&trace);
-        let label = |(_, symbol)| label(symbol, cwd);
+        let left_out = LeftOut::of_processes(&trace.processes);
+        let label = |(id, symbol)| Label {
+            left_out: words_of(symbol, left_out.get(&id), &trace),
+            ..label(symbol, cwd)
+        };
         let labels = Arc::new(trace.symbols.iter().map(label).collect());
         Traced { trace, options, other: None, range, lanes, labels }
     }
@@ -283,7 +290,32 @@ fn label(symbol: &rtrace_format::Symbol, cwd: &Path) -> Label {
             .then(|| (cwd.join(OsStr::from_bytes(&symbol.file)), symbol.first_line)),
         tint: Tint::of(&symbol.module, &symbol.qualname, c),
         c,
+        left_out: None,
     }
+}
+
+/// What of a function's calls is not in the records, and why.
+fn words_of(
+    symbol: &rtrace_format::Symbol,
+    left: Option<&LeftOut>,
+    trace: &Trace,
+) -> Option<String> {
+    if symbol.flags & FILTERED != 0 {
+        return Some("not recorded: a filter leaves it out".to_owned());
+    }
+    let left = left?;
+    let mut words = Vec::new();
+    if let Some(demoted) = left.demoted() {
+        let at = units::moment_for(trace.clock.ns(demoted.tick), 1_000_000);
+        words.push(match demoted.at_end {
+            true => format!("not recorded from {at} on, to keep the budget"),
+            false => format!("not recorded for a while from {at}, to keep the budget"),
+        });
+    }
+    if let (taken @ 1.., _) = left.taken_back() {
+        words.push(format!("{} short calls taken back", units::count(taken)));
+    }
+    Some(words.join("; ")).filter(|words| !words.is_empty())
 }
 
 impl Source for Traced {

@@ -159,3 +159,21 @@ fn the_palette() {
     screen.keys(":excep");
     insta::assert_snapshot!(screen.text());
 }
+
+#[test]
+fn what_was_left_out_is_said() {
+    let mut source = Invented::server();
+    let labels = std::sync::Arc::get_mut(&mut source.overview.labels).unwrap();
+    let exec = labels.iter_mut().find(|label| label.name == "exec").unwrap();
+    exec.left_out = Some("12 short calls taken back".to_owned());
+    let mut screen = Driven::new(source, (120, 40), TRUE);
+    screen.keys("2j");
+    let text = screen.text();
+    let row = text.lines().find(|line| line.contains("exec  src/db.py")).unwrap();
+    assert_eq!(row.matches('≥').count(), 3, "{row}");
+    assert!(text.contains("12 short calls taken back"), "{text}");
+    screen.keys("<Enter>");
+    assert!(screen.text().contains("12 short calls taken back"), "{}", screen.text());
+    let others = text.lines().filter(|line| line.contains('≥')).count();
+    assert_eq!(others, 1, "{text}");
+}

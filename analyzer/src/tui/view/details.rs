@@ -7,7 +7,7 @@ use crate::tui::model::Model;
 use crate::tui::source::{Ended, Selected};
 use crate::tui::{text, units};
 
-use super::paint;
+use super::{lists, paint};
 
 pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
     if area.height == 0 {
@@ -128,6 +128,15 @@ fn facts(model: &Model, call: &Selected, area: Rect, y: u16, buf: &mut Buffer) {
     let x = paint::text(buf, area, area.x, y, &format!(" {}", facts.join("   ")), theme.dim());
     let x = paint::text(buf, area, x, y, "   ", theme.dim());
     let x = paint::text(buf, area, x, y, ended, style);
+    let left_out = model.label(call.symbol).and_then(|label| label.left_out.as_deref());
+    let x = match left_out {
+        Some(words) => {
+            let room = usize::from(area.right().saturating_sub(x + 3));
+            let words = text::fit(&lists::plain(model, words), room, theme.ascii());
+            paint::text(buf, area, x + 3, y, &words, theme.alarm())
+        }
+        None => x,
+    };
     if let Some(raised) = &call.raised {
         let room = usize::from(area.right().saturating_sub(x + 3));
         let raised = text::fit(&format!("raised {raised}"), room, theme.ascii());

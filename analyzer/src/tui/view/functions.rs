@@ -68,6 +68,7 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
     }
     let Some(functions) = &table.functions else { return };
     let all: u64 = functions.rows.iter().map(|row| row.self_ns).sum();
+    let partial = |symbol| model.label(symbol).is_some_and(|label| label.left_out.is_some());
     let first = area.y + 2;
     for (y, (i, row)) in
         (first..area.bottom()).zip(table.shown.iter().enumerate().skip(table.list.top))
@@ -81,7 +82,15 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
                     let cell = Rect { x: cell.x.saturating_sub(1), width: cell.width + 1, ..cell };
                     lists::function(model, row.symbol, cell.intersection(area), style, buf);
                 }
-                Some(_) => put(place, y, &figure(row, place, all, theme.ascii()), style, area, buf),
+                Some(column) => {
+                    let mut shown = figure(row, place, all, theme.ascii());
+                    let adds_up =
+                        matches!(column, Column::SelfTime | Column::Total | Column::Calls);
+                    if adds_up && place.head != "self%" && partial(row.symbol) {
+                        shown.insert_str(0, theme.pick("≥", ">"));
+                    }
+                    put(place, y, &shown, style, area, buf);
+                }
                 None => {
                     let bars = Rect { x: cell.x + 2, width: latency::BARS, ..cell };
                     latency::bars(theme, &row.latency, bars.intersection(area), style, buf);

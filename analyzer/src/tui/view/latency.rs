@@ -108,5 +108,11 @@ fn title(model: &Model, row: &FunctionRow, area: Rect, buf: &mut Buffer) {
     let name = text::fit(&lists::plain(model, name), room.max(8), ascii);
     let x = paint::text(buf, area, area.x + 2, area.y, " ", model.theme.dim());
     let x = paint::text(buf, area, x, area.y, &name, model.theme.strong());
-    paint::text(buf, area, x, area.y, &figures, model.theme.dim());
+    let x = paint::text(buf, area, x, area.y, &figures, model.theme.dim());
+    let left_out = model.label(row.symbol).and_then(|label| label.left_out.as_deref());
+    if let Some(words) = left_out {
+        let room = usize::from(area.right().saturating_sub(x + 1));
+        let words = text::fit(&lists::plain(model, words), room, ascii);
+        paint::text(buf, area, x, area.y, &words, model.theme.alarm());
+    }
 }

@@ -77,7 +77,13 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
         let shown = text::fit(&lists::plain(model, &line.text), room, theme.ascii());
         let comment = line.text.trim_start().starts_with('#');
         let style = if line.defines.is_some() { style.patch(theme.strong()) } else { style };
-        paint::text(buf, row, x + 1, y, &shown, if comment { dim } else { style });
+        let x = paint::text(buf, row, x + 1, y, &shown, if comment { dim } else { style });
+        let defined = line.defines.and_then(|symbol| model.label(symbol));
+        if let Some(words) = defined.and_then(|label| label.left_out.as_deref()) {
+            let room = usize::from(row.right().saturating_sub(x + 3));
+            let words = text::fit(&lists::plain(model, words), room, theme.ascii());
+            paint::text(buf, row, x + 3, y, &words, theme.alarm().patch(style));
+        }
     }
     if beside {
         let x = code.right() + 1;
