@@ -94,6 +94,15 @@ fn click(model: &mut Model, layout: &Layout, at: Position, effects: &mut Vec<Eff
     let (from, to) = (grid.edge(col), grid.edge(col + 1));
     model.caret = from;
     let depth = place.depth + u32::from(at.y - place.y);
+    // Another click on the selected call: the second of a double one, or one later.
+    let again = model.selection.as_ref().is_some_and(|call| {
+        (call.lane, call.depth) == (place.lane, depth)
+            && call.start < to
+            && call.end.max(call.start + 1) > from
+    });
+    if again {
+        return camera::fit_selection(model);
+    }
     select::find(model, Find::At { lane: place.lane, from, to, depth }, effects);
 }
 

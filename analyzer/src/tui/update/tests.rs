@@ -186,6 +186,21 @@ fn a_click_selects_the_wheel_zooms_and_the_middle_button_pans() {
 }
 
 #[test]
+fn another_click_on_the_selected_call_fits_it() {
+    let mut screen = screen();
+    let whole = screen.model.camera.grid();
+    screen.click(22, 4);
+    assert_eq!(screen.model.camera.grid(), whole);
+    screen.click(22, 4);
+    let call = screen.model.selection.clone().unwrap();
+    let grid = screen.model.camera.grid();
+    assert!(grid.start() <= call.start && call.end <= grid.end());
+    assert!(grid.end() - grid.start() < 2 * (call.end - call.start));
+    screen.keys("<");
+    assert_eq!(screen.model.camera.grid(), whole);
+}
+
+#[test]
 fn an_answer_to_an_older_question_is_dropped() {
     use crate::tui::msg::{Answer, Effect};
     use crate::tui::source::Find;
