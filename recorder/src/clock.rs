@@ -18,11 +18,17 @@ impl Ticks {
     }
 
     /// The tick now.
+    #[inline(always)]
+    pub fn now(self) -> u64 {
+        self.counter().unwrap_or_else(monotonic_ns)
+    }
+
+    /// The tick now where it is the processor's counter, which is read without a call.
     ///
     /// The counter is not serialised against the instructions around it: a few
     /// nanoseconds of blur are worth less than the fence would cost.
     #[inline(always)]
-    pub fn now(self) -> u64 {
+    pub fn counter(self) -> Option<u64> {
         #[cfg(target_arch = "x86_64")]
         if self.tsc {
             // SAFETY: every x86-64 processor has the instruction; `tsc` is only
@@ -30,9 +36,9 @@ impl Ticks {
             let tick = unsafe { core::arch::x86_64::_rdtsc() };
             #[cfg(test)]
             let tick = tick + tests::passed();
-            return tick;
+            return Some(tick);
         }
-        monotonic_ns()
+        None
     }
 }
 

@@ -24,6 +24,11 @@ mod _core {
     #[allow(non_upper_case_globals, reason = "the name that Python packages use")]
     const __version__: &str = env!("CARGO_PKG_VERSION");
 
+    /// Whether this build is one whose instructions are worth counting.
+    #[pymodule_export]
+    #[allow(non_upper_case_globals, reason = "a name for Python")]
+    const _optimized: bool = cfg!(not(debug_assertions));
+
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         hook::new_threads::set_module(module);

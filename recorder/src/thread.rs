@@ -28,7 +28,7 @@ use std::collections::HashSet;
 use std::ffi::c_void;
 use std::ops::ControlFlow;
 use std::ptr;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use rtrace_format::Frame;
@@ -83,10 +83,68 @@ pub fn entries() -> MutexGuard<'static, Vec<Entry>> {
     lock(&ENTRIES)
 }
 
-/// The current thread's writer; null before its first event.
+/// The thread that had the latest event, by [its pointer](thread_pointer), and its writer.
+///
+/// A thread local of a loaded library is found by a call; this is two loads. Both are written
+/// with the GIL held, and only a thread that is running and [watched](watch_end) ever finds
+/// itself here: its own end takes it out, and so does a fork.
+static LATEST: AtomicUsize = AtomicUsize::new(0);
+static LATEST_WRITER: AtomicPtr<Writer> = AtomicPtr::new(ptr::null_mut());
+
+/// Whether this is a system of which [`thread_pointer`] knows how to ask.
+const HAS_POINTERS: bool =
+    cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")));
+
+/// What the processor holds to find the current thread by; of no two threads that run the same.
 #[inline(always)]
+fn thread_pointer() -> usize {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    {
+        let pointer;
+        // SAFETY: the ABI has a word there, which is the thread pointer itself.
+        unsafe {
+            std::arch::asm!("mov {}, fs:0", out(reg) pointer,
+                options(nostack, pure, readonly, preserves_flags));
+        }
+        pointer
+    }
+    #[cfg(all(target_os = "linux", target_arch = "aarch64"))]
+    {
+        let pointer;
+        // SAFETY: reads a register that user space may read.
+        unsafe {
+            std::arch::asm!("mrs {}, tpidr_el0", out(reg) pointer,
+                options(nostack, nomem, pure, preserves_flags));
+        }
+        pointer
+    }
+    #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+    0
+}
+
+/// The current thread's writer, if it had the latest event of all threads. The GIL is held.
+#[inline(always)]
+pub fn latest() -> Option<*mut Writer> {
+    let is_here = HAS_POINTERS && LATEST.load(Ordering::Relaxed) == thread_pointer();
+    is_here.then(|| LATEST_WRITER.load(Ordering::Relaxed))
+}
+
+/// The current thread's writer; null before its first event. The GIL is held.
 pub fn writer() -> *mut Writer {
-    WRITER.get()
+    let (writer, here) = (WRITER.get(), thread_pointer());
+    if HAS_POINTERS && !writer.is_null() && STAGE.get() == Stage::Watched {
+        LATEST.store(0, Ordering::Relaxed);
+        LATEST_WRITER.store(writer, Ordering::Relaxed);
+        LATEST.store(here, Ordering::Relaxed);
+    }
+    writer
+}
+
+/// Takes the current thread out of [`LATEST`], if it is there.
+fn forget_latest() {
+    let here = thread_pointer();
+    // Another thread, which has the GIL, may put itself there at the same time.
+    let _ = LATEST.compare_exchange(here, 0, Ordering::Relaxed, Ordering::Relaxed);
 }
 
 /// The current thread's writer, made or found at its first event.
@@ -166,6 +224,7 @@ pub fn open_frames(entries: &mut [Entry]) -> Vec<Frame> {
 pub fn after_fork(entries: &mut Vec<Entry>, frames: Vec<Frame>, has_gil: bool) {
     let (ident, tid) = (current_ident(), current_tid());
     let mut frames = Some(frames);
+    LATEST.store(0, Ordering::Relaxed);
     entries.retain_mut(|entry| {
         if entry.ident != ident {
             if has_gil {
@@ -265,9 +324,19 @@ pub fn weigh_all() {
 /// The key whose destructor is [`at_end`], plus one; 0 is none yet.
 static KEY: AtomicI64 = AtomicI64::new(0);
 
+/// How far a thread's life is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Its end would go unseen.
+    Unwatched,
+    /// [`at_end`] will be called.
+    Watched,
+    /// [`at_end`] was called before.
+    Ending,
+}
+
 thread_local! {
-    /// Whether [`at_end`] was called for this thread before.
-    static ENDING: Cell<bool> = const { Cell::new(false) };
+    static STAGE: Cell<Stage> = const { Cell::new(Stage::Unwatched) };
 }
 
 /// Has [`at_end`] called when the current thread ends. The list's lock is held, so that the
@@ -282,13 +351,16 @@ fn watch_end(writer: *mut Writer) {
         }
         KEY.store(i64::from(new) + 1, Ordering::Release);
     }
-    set_key(writer.cast::<c_void>());
+    if set_key(writer.cast::<c_void>()) && STAGE.get() == Stage::Unwatched {
+        STAGE.set(Stage::Watched);
+    }
 }
 
-fn set_key(value: *mut c_void) {
+/// False where the thread's end goes unseen, for want of memory.
+fn set_key(value: *mut c_void) -> bool {
     let key = KEY.load(Ordering::Acquire) - 1;
-    // SAFETY: a key of ours; without memory for the value the thread's end goes unseen.
-    unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, value) };
+    // SAFETY: a key of ours.
+    unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, value) == 0 }
 }
 
 /// The thread ends: its ring is sealed and marked. It has no GIL here.
@@ -297,8 +369,9 @@ fn set_key(value: *mut c_void) {
 /// first call asks to be called once more, which is after all those: C libraries
 /// promise four rounds at least.
 unsafe extern "C" fn at_end(value: *mut c_void) {
-    if !ENDING.replace(true) {
-        return set_key(value);
+    forget_latest();
+    if STAGE.replace(Stage::Ending) != Stage::Ending && set_key(value) {
+        return;
     }
     let ended = std::panic::catch_unwind(|| {
         WRITER.set(ptr::null_mut());

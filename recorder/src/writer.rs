@@ -1,11 +1,15 @@
 //! The hot path: what happens in the traced program on every event.
 //!
-//! A [`Writer`] belongs to one thread. An event costs one clock read, three
+//! A [`Writer`] belongs to one thread. An event costs one clock read, a few
 //! comparisons that always go the same way, one push or pop of the shadow stack
 //! and one 8-byte store. There is no allocation, no lock, no atomic
 //! read-modify-write and no panic on this path, and it must stay so: everything
 //! that happens less than once in a few hundred events is behind a
 //! `#[cold]` function in [`cold`], reached when one of the comparisons fails.
+//!
+//! As machine code a callback is straight: no call, and no register saved for one, so that
+//! whatever is not a comparison that fails returns at once, and nothing is used after it.
+//! `tests/python/test_instructions.py` counts the instructions.
 //!
 //! The order of the stores is the crash contract (SPEC section 5): an entry
 //! stores its frame, then the depth, then the record; an exit the record, then
@@ -57,6 +61,9 @@ pub struct Writer {
     /// Calls that take fewer ticks are taken back; 0 for none.
     short: u64,
     ticks: Ticks,
+    /// The symbol of the C function that was called last, and the object; 0 for none.
+    callee_id: u32,
+    callee: usize,
     cold: Cold,
 }
 
@@ -77,17 +84,24 @@ impl Writer {
         self.cursor < self.limit && delta <= u32::MAX as u64
     }
 
-    /// Stores a one-word record at the cursor.
+    /// Stores a one-word record at `cursor`, which is the writer's: looked up once.
     ///
     /// # Safety
     /// - `cursor` is inside the active segment, which the ring keeps mapped.
     #[inline(always)]
-    unsafe fn append(&mut self, kind: Kind, id: u32, delta: u64, tick: u64) {
+    unsafe fn append(
+        &mut self,
+        cursor: *const AtomicU64,
+        kind: Kind,
+        id: u32,
+        delta: u64,
+        tick: u64,
+    ) {
         let word = (kind as u64) << 60 | u64::from(id) << 32 | delta;
         // SAFETY: the caller's promise.
-        let cell = unsafe { &*self.cursor };
+        let cell = unsafe { &*cursor };
         cell.store(word, Ordering::Release);
-        self.cursor = self.cursor.wrapping_add(1);
+        self.cursor = cursor.wrapping_add(1);
         self.last_tick = tick;
     }
 
@@ -120,19 +134,34 @@ impl Writer {
     /// [`attach::attend`](crate::attach::attend). The hot path never says so.
     #[inline(always)]
     pub fn enter(&mut self, kind: Kind, id: u32) -> bool {
-        let tick = self.ticks.now();
+        match self.ticks.counter() {
+            Some(tick) => self.enter_at(kind, id, tick),
+            None => self.enter_by_system_clock(kind, id),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enter_by_system_clock(&mut self, kind: Kind, id: u32) -> bool {
+        self.enter_at(kind, id, self.ticks.now())
+    }
+
+    #[inline(always)]
+    fn enter_at(&mut self, kind: Kind, id: u32, tick: u64) -> bool {
         let delta = tick.wrapping_sub(self.last_tick);
-        if !self.is_ready(delta) || self.depth >= self.capacity {
+        let depth = self.depth;
+        if !self.is_ready(delta) || depth >= self.capacity {
             return self.enter_cold(kind, id, tick);
         }
+        let cursor = self.cursor;
         // SAFETY: below the capacity, checked above.
-        let (start, word) = unsafe { self.frame(self.depth) };
+        let (start, word) = unsafe { self.frame(depth) };
         start.store(tick, Ordering::Relaxed);
         word.store((id | frame_flags(kind)).into(), Ordering::Relaxed);
         // SAFETY: a writer that is ready has a ring.
-        unsafe { self.set_depth(self.depth + 1) };
+        unsafe { self.set_depth(depth + 1) };
         // SAFETY: ready, so the cursor is in the active segment.
-        unsafe { self.append(kind, id, delta, tick) };
+        unsafe { self.append(cursor, kind, id, delta, tick) };
         false
     }
 
@@ -141,54 +170,98 @@ impl Writer {
     /// Written only for the frame on top; anything else is for the cold path to mend.
     #[inline(always)]
     pub fn leave(&mut self, kind: Kind, id: u32) -> bool {
-        let tick = self.ticks.now();
+        match self.ticks.counter() {
+            Some(tick) => self.leave_at(kind, id, tick),
+            None => self.leave_by_system_clock(kind, id),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn leave_by_system_clock(&mut self, kind: Kind, id: u32) -> bool {
+        self.leave_at(kind, id, self.ticks.now())
+    }
+
+    #[inline(always)]
+    fn leave_at(&mut self, kind: Kind, id: u32, tick: u64) -> bool {
         let delta = tick.wrapping_sub(self.last_tick);
         let top = self.depth.wrapping_sub(1);
-        if !self.is_ready(delta) || top >= self.capacity {
+        // SAFETY: below the capacity, where it is asked.
+        let is_top = || unsafe { self.frame(top) }.1.load(Ordering::Relaxed) as u32 & ID_MASK == id;
+        if !self.is_ready(delta) || top >= self.capacity || !is_top() {
             return self.leave_cold(kind, id, tick);
         }
-        // SAFETY: below the capacity, checked above.
-        let (start, word) = unsafe { self.frame(top) };
-        if word.load(Ordering::Relaxed) as u32 & ID_MASK != id {
-            return self.leave_cold(kind, id, tick);
+        if short::may_go(kind) && self.short != 0 {
+            return self.leave_perhaps_short(kind, id, tick);
         }
-        if short::may_go(kind) {
-            let start = start.load(Ordering::Relaxed);
-            let ticks = tick.wrapping_sub(start);
-            if ticks < self.short && self.take_back(id, start, ticks) {
-                return false;
-            }
-        }
-        // SAFETY: ready, so the cursor is in the active segment.
-        unsafe { self.append(kind, id, delta, tick) };
-        // SAFETY: a writer that is ready has a ring.
-        unsafe { self.set_depth(top) };
+        // SAFETY: ready, with a frame on the stack, which is left.
+        unsafe { self.pop(kind, id, delta, tick) };
         false
     }
 
-    /// A `c_call` of `id`. Dropped where no frame is open: its caller is not recorded.
+    /// Records that the frame on top is left.
+    ///
+    /// # Safety
+    /// - the writer is ready; a frame is open.
     #[inline(always)]
-    pub fn enter_c(&mut self, id: u32) -> bool {
-        if self.depth != 0 {
-            self.enter(Kind::CCall, id)
-        } else if self.cold.ring.is_none() {
-            // A thread that shall have a ring, or whose events are counted.
-            self.enter_cold(Kind::CCall, id, self.ticks.now())
-        } else {
-            false
+    unsafe fn pop(&mut self, kind: Kind, id: u32, delta: u64, tick: u64) {
+        let top = self.depth.wrapping_sub(1);
+        // SAFETY: ready, so the cursor is in the active segment.
+        unsafe { self.append(self.cursor, kind, id, delta, tick) };
+        // SAFETY: a writer that is ready has a ring.
+        unsafe { self.set_depth(top) };
+    }
+
+    /// A `c_call` of `id`, made by calling the object `callee`. Dropped where no frame is open:
+    /// its caller is not recorded.
+    #[inline(always)]
+    pub fn enter_c(&mut self, callee: usize, id: u32) -> bool {
+        if self.depth == 0 {
+            return self.enter_c_cold(id);
         }
+        self.callee = callee;
+        self.callee_id = id;
+        self.enter(Kind::CCall, id)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enter_c_cold(&mut self, id: u32) -> bool {
+        // A thread that shall have a ring, or whose events are counted.
+        self.cold.ring.is_none() && self.enter_cold(Kind::CCall, id, self.ticks.now())
+    }
+
+    /// The id of the latest `c_call`, if it was the object `callee` that was called and nothing
+    /// was asked since: the caller holds that object until the call is over, so that no other
+    /// one has its address.
+    #[inline(always)]
+    pub fn take_callee(&mut self, callee: usize) -> Option<u32> {
+        (std::mem::take(&mut self.callee) == callee).then_some(self.callee_id)
     }
 
     /// A `line` or `opcode` record of the innermost frame; dropped where none is open.
     #[inline(always)]
     pub fn point(&mut self, kind: Kind, id: u32) -> bool {
-        let tick = self.ticks.now();
+        match self.ticks.counter() {
+            Some(tick) => self.point_at(kind, id, tick),
+            None => self.point_by_system_clock(kind, id),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn point_by_system_clock(&mut self, kind: Kind, id: u32) -> bool {
+        self.point_at(kind, id, self.ticks.now())
+    }
+
+    #[inline(always)]
+    fn point_at(&mut self, kind: Kind, id: u32, tick: u64) -> bool {
         let delta = tick.wrapping_sub(self.last_tick);
         if !self.is_ready(delta) || self.depth == 0 {
             return self.point_cold(kind, id, tick);
         }
         // SAFETY: ready, so the cursor is in the active segment.
-        unsafe { self.append(kind, id, delta, tick) };
+        unsafe { self.append(self.cursor, kind, id, delta, tick) };
         false
     }
 
@@ -209,6 +282,8 @@ impl Writer {
             live_depth: ptr::null(),
             short: 0,
             ticks,
+            callee_id: 0,
+            callee: 0,
             cold,
         }
     }

@@ -3,6 +3,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 __version__: str
+_optimized: bool
 
 def _set_home(directory: bytes) -> None: ...
 def _set_stdlib(directory: bytes) -> None: ...

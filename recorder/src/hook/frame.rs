@@ -16,8 +16,8 @@ use pyo3::ffi::{self, PyFrameObject, PyObject};
 use rtrace_format::Kind;
 use rtrace_format::record::ID_MASK;
 
-use crate::attach;
 use crate::names::{GENERATOR, SKIP, code};
+use crate::{attach, thread};
 
 /// How a frame is entered.
 #[cfg_attr(Py_3_12, allow(unused_variables, reason = "3.11 looks at the frame"))]
@@ -49,12 +49,23 @@ fn exit(frame: *mut PyFrameObject, generator: bool, value: *mut PyObject) -> Kin
 /// - the GIL is held; `frame` is alive.
 #[inline(always)]
 pub unsafe fn id(frame: *mut PyFrameObject) -> u32 {
+    // SAFETY: the caller's promise.
+    let code = unsafe { code_of(frame) };
+    // SAFETY: as above.
+    unsafe { code::id(code) }
+}
+
+/// The code of a frame, borrowed from it.
+///
+/// # Safety
+/// - `frame` is alive; the GIL is held.
+#[inline(always)]
+unsafe fn code_of(frame: *mut PyFrameObject) -> *mut PyObject {
     // SAFETY: the caller's promise; a new reference comes back.
     let object = unsafe { ffi::PyFrame_GetCode(frame) }.cast::<PyObject>();
     // SAFETY: alive: the frame has a reference of its own.
     unsafe { ffi::Py_DECREF(object) };
-    // SAFETY: as above.
-    unsafe { code::id(object) }
+    object
 }
 
 /// `PyTrace_CALL`: the frame is entered.
@@ -64,7 +75,27 @@ pub unsafe fn id(frame: *mut PyFrameObject) -> u32 {
 #[inline(always)]
 pub unsafe fn on_call(frame: *mut PyFrameObject) {
     // SAFETY: the caller's promise.
-    let id = unsafe { id(frame) };
+    let code = unsafe { code_of(frame) };
+    // SAFETY: alive for the call.
+    let id = unsafe { code::plain_id(code, SKIP | GENERATOR) };
+    let (Some(id), Some(writer)) = (id, thread::latest()) else {
+        // SAFETY: the caller's promise.
+        return unsafe { on_odd_call(frame, code) };
+    };
+    // SAFETY: the current thread's own writer, with the GIL held.
+    if unsafe { (*writer).enter(Kind::Call, id & ID_MASK) } {
+        attach::attend();
+    }
+}
+
+/// The entry of a generator, or of code, or in a thread, that nothing is known of yet.
+///
+/// # Safety
+/// - the GIL is held, in an event of `frame`, whose code is `code`.
+#[inline(never)]
+unsafe fn on_odd_call(frame: *mut PyFrameObject, code: *mut PyObject) {
+    // SAFETY: the caller's promise.
+    let id = unsafe { code::id(code) };
     if id & SKIP == 0 {
         let kind = entry(frame, id & GENERATOR != 0);
         // SAFETY: the current thread's own writer, with the GIL held.
@@ -81,7 +112,28 @@ pub unsafe fn on_call(frame: *mut PyFrameObject) {
 #[inline(always)]
 pub unsafe fn on_return(frame: *mut PyFrameObject, value: *mut PyObject) {
     // SAFETY: the caller's promise.
-    let id = unsafe { id(frame) };
+    let code = unsafe { code_of(frame) };
+    // SAFETY: alive for the call.
+    let id = unsafe { code::plain_id(code, SKIP | GENERATOR) };
+    let (Some(id), Some(writer)) = (id, thread::latest()) else {
+        // SAFETY: the caller's promise.
+        return unsafe { on_odd_return(frame, code, value) };
+    };
+    let kind = exit(frame, false, value);
+    // SAFETY: the current thread's own writer, with the GIL held.
+    if unsafe { (*writer).leave(kind, id & ID_MASK) } {
+        attach::attend();
+    }
+}
+
+/// The exit of what [`on_odd_call`] is about.
+///
+/// # Safety
+/// - the GIL is held, in an event of `frame`, whose code is `code`.
+#[inline(never)]
+unsafe fn on_odd_return(frame: *mut PyFrameObject, code: *mut PyObject, value: *mut PyObject) {
+    // SAFETY: the caller's promise.
+    let id = unsafe { code::id(code) };
     if id & SKIP == 0 {
         let kind = exit(frame, id & GENERATOR != 0, value);
         // SAFETY: the current thread's own writer, with the GIL held.

@@ -26,8 +26,7 @@ use crate::ffi::callables::{CallableType, Layout};
 use crate::names::{DEMOTED, SKIP, UNKNOWN, WATCHED, callable, code};
 use crate::options::Options;
 use crate::recording::{self, lock};
-use crate::writer::Writer;
-use crate::{attach, budget};
+use crate::{attach, budget, thread};
 
 /// A callable: what the interpreter calls, and nothing else.
 #[repr(C)]
@@ -88,6 +87,9 @@ fn disable(id: u32) -> *mut PyObject {
     unsafe { ffi::Py_NewRef(object) }
 }
 
+/// What a callback answers for the code with this id, which is not recorded.
+type Skipped = fn(u32) -> *mut PyObject;
+
 /// The argument `index` of a callback.
 ///
 /// # Safety
@@ -122,8 +124,8 @@ callbacks! {
     on_throw: |args| on_entry(args, |_| none(), Kind::Throw);
     on_unwind: |args| on_exit(args, |_| none(), Kind::Unwind);
     on_call: |args| on_call_site(args);
-    on_c_return: |args| on_callable(args, |writer, id| writer.leave(Kind::CReturn, id));
-    on_c_raise: |args| on_callable(args, |writer, id| writer.leave(Kind::CException, id));
+    on_c_return: |args| on_callable(args, Kind::CReturn);
+    on_c_raise: |args| on_callable(args, Kind::CException);
     on_line: |args| on_place(args, Kind::Line, |_, line| line.min(ID_MASK));
     on_instruction: |args| on_place(args, Kind::Opcode, |code, offset| {
         Word::opcode(offset, code::opcode_at(code, offset), 0).id()
@@ -136,14 +138,33 @@ callbacks! {
 /// # Safety
 /// - the arguments of such an event, with the GIL held.
 #[inline(always)]
-unsafe fn on_entry(
-    args: *const *mut PyObject,
-    skipped: fn(u32) -> *mut PyObject,
-    kind: Kind,
-) -> *mut PyObject {
-    // SAFETY: every event's first argument is the code object.
+unsafe fn on_entry(args: *const *mut PyObject, skipped: Skipped, kind: Kind) -> *mut PyObject {
+    // SAFETY: every event's first argument is the code object, alive for the call.
     let code = unsafe { argument(args, 0) };
-    // SAFETY: alive for the call.
+    let Some(writer) = thread::latest() else {
+        // SAFETY: the caller's promise.
+        return unsafe { on_odd_entry(code, skipped, kind) };
+    };
+    // SAFETY: the caller's promise.
+    let Some(id) = (unsafe { code::plain_id(code, SKIP | WATCHED) }) else {
+        // SAFETY: as above.
+        return unsafe { on_odd_entry(code, skipped, kind) };
+    };
+    // SAFETY: the current thread's own writer, with the GIL held.
+    if unsafe { (*writer).enter(kind, id & ID_MASK) } {
+        attach::attend();
+    }
+    none()
+}
+
+/// An entry of code, or in a thread, that nothing is known of yet, or that is not recorded.
+///
+/// # Safety
+/// - the GIL is held, in such an event of the live object `code`.
+#[cold]
+#[inline(never)]
+unsafe fn on_odd_entry(code: *mut PyObject, skipped: Skipped, kind: Kind) -> *mut PyObject {
+    // SAFETY: the caller's promise.
     let mut id = unsafe { code::id(code) };
     if id & (SKIP | WATCHED) != 0 {
         if id & SKIP == 0 {
@@ -187,13 +208,34 @@ unsafe fn watched(code: *mut PyObject, id: u32) -> u32 {
 /// # Safety
 /// - the arguments of such an event, with the GIL held.
 #[inline(always)]
-unsafe fn on_exit(
-    args: *const *mut PyObject,
-    skipped: fn(u32) -> *mut PyObject,
-    kind: Kind,
-) -> *mut PyObject {
-    // SAFETY: every event's first argument is the code object.
-    let id = unsafe { code::id(argument(args, 0)) };
+unsafe fn on_exit(args: *const *mut PyObject, skipped: Skipped, kind: Kind) -> *mut PyObject {
+    // SAFETY: every event's first argument is the code object, alive for the call.
+    let code = unsafe { argument(args, 0) };
+    let Some(writer) = thread::latest() else {
+        // SAFETY: the caller's promise.
+        return unsafe { on_odd_exit(code, skipped, kind) };
+    };
+    // SAFETY: the caller's promise.
+    let Some(id) = (unsafe { code::plain_id(code, SKIP) }) else {
+        // SAFETY: as above.
+        return unsafe { on_odd_exit(code, skipped, kind) };
+    };
+    // SAFETY: the current thread's own writer, with the GIL held.
+    if unsafe { (*writer).leave(kind, id & ID_MASK) } {
+        attach::attend();
+    }
+    none()
+}
+
+/// An exit of what [`on_odd_entry`] is about.
+///
+/// # Safety
+/// - the GIL is held, in such an event of the live object `code`.
+#[cold]
+#[inline(never)]
+unsafe fn on_odd_exit(code: *mut PyObject, skipped: Skipped, kind: Kind) -> *mut PyObject {
+    // SAFETY: the caller's promise.
+    let id = unsafe { code::id(code) };
     if id & SKIP != 0 {
         return skipped(id);
     }
@@ -210,21 +252,54 @@ unsafe fn on_exit(
 /// - the arguments of such an event, with the GIL held.
 #[inline(always)]
 unsafe fn on_call_site(args: *const *mut PyObject) -> *mut PyObject {
-    // SAFETY: every event's first argument is the code object.
-    let caller = unsafe { code::id(argument(args, 0)) };
+    // SAFETY: every event's first argument is the code object; the third is what is called.
+    let (caller, callee) = unsafe { (argument(args, 0), argument(args, 2)) };
+    // SAFETY: alive for the call.
+    let Some(id) = (unsafe { callable::known_id(callee) }) else {
+        // SAFETY: the caller's promise.
+        return unsafe { on_odd_call_site(caller, callee) };
+    };
+    // SAFETY: as above.
+    if unsafe { code::plain_id(caller, SKIP) }.is_none() {
+        // SAFETY: the caller's promise.
+        return unsafe { on_odd_call_site(caller, callee) };
+    }
+    if id & SKIP != 0 && !budget::is_active() {
+        return none();
+    }
+    let (Some(writer), 0) = (thread::latest(), id & SKIP) else {
+        // SAFETY: the caller's promise.
+        return unsafe { on_odd_call_site(caller, callee) };
+    };
+    // SAFETY: the current thread's own writer, with the GIL held.
+    if unsafe { (*writer).enter_c(callee as usize, id) } {
+        attach::attend();
+    }
+    none()
+}
+
+/// A call of what nothing is known of yet, or what is not recorded, or by that.
+///
+/// # Safety
+/// - the GIL is held, in such an event; both are alive.
+#[cold]
+#[inline(never)]
+unsafe fn on_odd_call_site(code: *mut PyObject, callee: *mut PyObject) -> *mut PyObject {
+    // SAFETY: the caller's promise.
+    let caller = unsafe { code::id(code) };
     if caller & SKIP != 0 {
         return disable(caller);
     }
     // SAFETY: the caller's promise.
-    let id = unsafe { callable::id(argument(args, 2)) };
+    let id = unsafe { callable::id(callee) };
     if id & SKIP == 0 {
         // SAFETY: the current thread's own writer, with the GIL held.
-        if unsafe { (*attach::writer()).enter_c(id) } {
+        if unsafe { (*attach::writer()).enter_c(callee as usize, id) } {
             attach::attend();
         }
     } else if budget::is_active() {
         // SAFETY: the caller's promise.
-        return unsafe { at_skipped_callee(caller, argument(args, 2), id) };
+        return unsafe { at_skipped_callee(caller, callee, id) };
     }
     // A call site of a recorded function is not disabled: another time it may call
     // something else.
@@ -256,17 +331,36 @@ unsafe fn at_skipped_callee(caller: u32, callable: *mut PyObject, id: u32) -> *m
 /// # Safety
 /// - the arguments of such an event, with the GIL held.
 #[inline(always)]
-unsafe fn on_callable(
-    args: *const *mut PyObject,
-    write: impl FnOnce(&mut Writer, u32) -> bool,
-) -> *mut PyObject {
+unsafe fn on_callable(args: *const *mut PyObject, kind: Kind) -> *mut PyObject {
     // SAFETY: the caller's promise.
-    let id = unsafe { callable::id(argument(args, 2)) };
+    let callee = unsafe { argument(args, 2) };
+    if let Some(writer) = thread::latest() {
+        // SAFETY: the current thread's own writer, with the GIL held.
+        let writer = unsafe { &mut *writer };
+        if let Some(id) = writer.take_callee(callee as usize) {
+            if writer.leave(kind, id) {
+                attach::attend();
+            }
+            return none();
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { on_odd_callable(argument(args, 0), callee, kind) }
+}
+
+/// The end of a call within which there were others, or which is not recorded.
+///
+/// # Safety
+/// - the GIL is held, in such an event; both are alive.
+#[inline(never)]
+unsafe fn on_odd_callable(code: *mut PyObject, callee: *mut PyObject, kind: Kind) -> *mut PyObject {
+    // SAFETY: the caller's promise.
+    let id = unsafe { callable::id(callee) };
     // These cannot be disabled: that would take the callback away.
     // SAFETY: as above.
-    if id & SKIP == 0 && unsafe { code::id(argument(args, 0)) } & SKIP == 0 {
+    if id & SKIP == 0 && unsafe { code::id(code) } & SKIP == 0 {
         // SAFETY: the current thread's own writer, with the GIL held.
-        if write(unsafe { &mut *attach::writer() }, id) {
+        if unsafe { (*attach::writer()).leave(kind, id) } {
             attach::attend();
         }
     }

@@ -84,11 +84,29 @@ impl Slot {
         module: ptr::null_mut(),
     };
 
-    /// Whether the name is still that of the subject, whose key is the slot's.
+    /// Whether the name is still that of the subject, whose key is the slot's, as the two
+    /// comparisons show that are made at every call.
     ///
     /// # Safety
     /// - the GIL is held; the subject is alive.
     #[inline(always)]
+    unsafe fn surely_holds(&self, subject: &Subject) -> bool {
+        if self.is_dynamic {
+            return false;
+        }
+        if subject.owner.is_null() {
+            return true;
+        }
+        // SAFETY: a live heap type.
+        let (qualname, version) =
+            unsafe { (qualname(subject.owner), (*subject.owner).tp_version_tag) };
+        qualname == self.qualname && version == self.version && version != 0
+    }
+
+    /// The same, where more must be looked at.
+    ///
+    /// # Safety
+    /// - the GIL is held; the subject is alive.
     unsafe fn holds(&mut self, subject: &Subject) -> bool {
         if !subject.owner.is_null() {
             // SAFETY: a live heap type.
@@ -189,36 +207,72 @@ fn is_dynamic(method: *const ffi::PyMethodDef) -> bool {
 ///
 /// # Safety
 /// - the GIL is held; `callable` is alive.
-#[inline]
+#[inline(never)]
 pub unsafe fn id(callable: *mut PyObject) -> u32 {
-    let mut callable = callable;
+    // SAFETY: the caller's promise.
+    if let Some(id) = unsafe { known_id(callable) } {
+        return id;
+    }
+    // SAFETY: the caller's promise.
+    let (callable, kind) = unsafe { innermost(callable) };
+    // SAFETY: as above.
+    let subject = unsafe { subject(callable, kind) };
+    let place = place(&subject.key);
+    // SAFETY: the GIL is held, and nothing writes before this is done with.
+    let slot = unsafe { &mut (*CACHE.0.get())[place] };
+    if slot.key == subject.key && slot.stamp == STAMP.load(Ordering::Relaxed) {
+        // SAFETY: the subject is the callable, which is alive.
+        if unsafe { slot.holds(&subject) } {
+            return slot.id;
+        }
+    }
+    // SAFETY: as above.
+    unsafe { first_sight(callable, kind, &subject, place) }
+}
+
+/// The same, if it is known already, and sure without a look at anything that takes a call.
+///
+/// # Safety
+/// - as [`id`].
+#[inline(always)]
+pub unsafe fn known_id(callable: *mut PyObject) -> Option<u32> {
+    // SAFETY: the caller's promise.
+    let (callable, kind) = unsafe { innermost(callable) };
+    if kind == &raw mut ffi::PyFunction_Type {
+        return Some(SKIP);
+    }
+    // SAFETY: the caller's promise.
+    let subject = unsafe { subject(callable, kind) };
+    // SAFETY: the GIL is held, and nothing writes before this is done with.
+    let slot = unsafe { &(*CACHE.0.get())[place(&subject.key)] };
+    let is_its = slot.key == subject.key && slot.stamp == STAMP.load(Ordering::Relaxed);
+    // SAFETY: the subject is the callable, which is alive.
+    (is_its && unsafe { slot.surely_holds(&subject) }).then_some(slot.id)
+}
+
+/// What is called in the end, and its type. A method of a method is legal: what counts is
+/// whether Python code is at the end.
+///
+/// # Safety
+/// - `callable` is alive.
+#[inline(always)]
+unsafe fn innermost(mut callable: *mut PyObject) -> (*mut PyObject, *mut PyTypeObject) {
     // SAFETY: the caller's promise.
     let mut kind = unsafe { ffi::Py_TYPE(callable) };
-    // A method of a method is legal: what counts is whether Python code is at the end.
     while kind == &raw mut crate::ffi::PyMethod_Type {
         // SAFETY: exactly a method, which keeps its function alive.
         callable = unsafe { (*callable.cast::<Method>()).function };
         // SAFETY: alive.
         kind = unsafe { ffi::Py_TYPE(callable) };
     }
-    if kind == &raw mut ffi::PyFunction_Type {
-        return SKIP;
-    }
-    // SAFETY: the caller's promise.
-    let subject = unsafe { subject(callable, kind) };
-    let key = subject.key;
+    (callable, kind)
+}
+
+/// Where in the cache a key has its place.
+#[inline(always)]
+fn place(key: &Key) -> usize {
     let hash = (key.0 >> 4).wrapping_mul(31) ^ (key.2 >> 4).wrapping_mul(17);
-    let place = (hash ^ (hash >> 12)) % SLOTS;
-    // SAFETY: the GIL is held, and nothing below writes before this is done with.
-    let slot = unsafe { &mut (*CACHE.0.get())[place] };
-    if slot.key == key && slot.stamp == STAMP.load(Ordering::Relaxed) {
-        // SAFETY: the subject is the callable, which is alive.
-        if unsafe { slot.holds(&subject) } {
-            return slot.id;
-        }
-    }
-    // SAFETY: the caller's promise.
-    unsafe { first_sight(callable, kind, &subject, place) }
+    (hash ^ (hash >> 12)) % SLOTS
 }
 
 /// # Safety
@@ -282,8 +336,25 @@ unsafe fn type_subject(kind: *mut PyTypeObject) -> Subject {
 #[inline(always)]
 unsafe fn heap_type(kind: *mut PyTypeObject) -> *mut PyTypeObject {
     // SAFETY: the caller's promise.
-    let flags = unsafe { ffi::PyType_GetFlags(kind) };
-    if flags & ffi::Py_TPFLAGS_HEAPTYPE == 0 { ptr::null_mut() } else { kind }
+    let is_heap = unsafe { ffi::PyType_HasFeature(kind, ffi::Py_TPFLAGS_HEAPTYPE) } != 0;
+    if is_heap { kind } else { ptr::null_mut() }
+}
+
+/// Whether something is a module. Of its types all but the first are made by programs, which
+/// saves a walk through the bases of everything else.
+///
+/// # Safety
+/// - `object` is alive.
+#[inline(always)]
+unsafe fn is_module(object: *mut PyObject) -> bool {
+    // SAFETY: the caller's promise.
+    if unsafe { is_exactly(object, &raw mut ffi::PyModule_Type) } {
+        return true;
+    }
+    // SAFETY: as above.
+    let kind = unsafe { heap_type(ffi::Py_TYPE(object)) };
+    // SAFETY: null or a live type.
+    !kind.is_null() && unsafe { ffi::PyType_IsSubtype(kind, &raw mut ffi::PyModule_Type) } != 0
 }
 
 /// What a C function is bound to, if that is a module or a type, else its type; and
@@ -294,7 +365,7 @@ unsafe fn heap_type(kind: *mut PyTypeObject) -> *mut PyTypeObject {
 #[inline(always)]
 unsafe fn owner(bound: *mut PyObject) -> (*mut PyObject, *mut PyTypeObject) {
     // SAFETY: the caller's promise.
-    if bound.is_null() || unsafe { ffi::PyModule_Check(bound) } != 0 {
+    if bound.is_null() || unsafe { is_module(bound) } {
         return (bound, ptr::null_mut());
     }
     // SAFETY: the caller's promise.
@@ -410,7 +481,7 @@ unsafe fn function_name(function: &CFunction) -> (Vec<u8>, Vec<u8>) {
     let name = unsafe { c_text((*function.method).ml_name) };
     let bound = function.bound;
     // SAFETY: null, or kept alive by the function.
-    if bound.is_null() || unsafe { ffi::PyModule_Check(bound) } != 0 {
+    if bound.is_null() || unsafe { is_module(bound) } {
         // SAFETY: null or alive.
         let module = unsafe { text(function.module) };
         return (module.unwrap_or_default(), name.to_vec());

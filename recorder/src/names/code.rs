@@ -5,12 +5,13 @@
     reason = "a call and taking over the reference that it returns are one step"
 )]
 
+mod extras;
 mod lines;
 
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
 use pyo3::ffi::{self, PyObject};
 use rtrace_format::symbol::FILTERED;
@@ -31,6 +32,8 @@ const NOTICED: u32 = 1 << 31;
 const THREAD_ENDS: &[u8] = b"Thread._delete";
 
 static SLOT: AtomicIsize = AtomicIsize::new(-1);
+/// Where in a code object the pointer to what it carries lies; 0 where that is not known.
+static EXTRAS: AtomicUsize = AtomicUsize::new(0);
 static HOME: OnceLock<Vec<u8>> = OnceLock::new();
 
 /// Says where this package's own Python files are; code from there is never recorded.
@@ -46,9 +49,27 @@ pub fn set_home(directory: Vec<u8>) {
 pub unsafe fn prepare() -> bool {
     if SLOT.load(Ordering::Relaxed) < 0 {
         // SAFETY: the GIL is held.
-        SLOT.store(unsafe { request_code_extra() }, Ordering::Relaxed);
+        let slot = unsafe { request_code_extra() };
+        SLOT.store(slot, Ordering::Relaxed);
+        // SAFETY: the GIL is held, and the slot is ours.
+        EXTRAS.store(if slot < 0 { 0 } else { unsafe { extras::find(slot) } }, Ordering::Relaxed);
     }
     SLOT.load(Ordering::Relaxed) >= 0
+}
+
+/// What a code object carries for us: stamp and id, or 0.
+///
+/// # Safety
+/// - the GIL is held; `code` is a live code object.
+#[inline(always)]
+unsafe fn extra(code: *mut PyObject) -> u64 {
+    let (offset, slot) = (EXTRAS.load(Ordering::Relaxed), SLOT.load(Ordering::Relaxed));
+    if offset == 0 {
+        // SAFETY: the caller's promise.
+        return unsafe { extras::ask(code, slot) };
+    }
+    // SAFETY: the interpreter keeps the extras of code objects as `find` saw.
+    unsafe { extras::read(code, offset, slot) }.unwrap_or(0)
 }
 
 /// The id of a code object in the running recording, with [`SKIP`] and [`GENERATOR`];
@@ -78,11 +99,32 @@ unsafe fn cached(code: *mut PyObject) -> Option<u32> {
     if !unsafe { is_exactly(code, &raw mut ffi::PyCode_Type) } {
         return Some(SKIP);
     }
-    let mut extra: *mut c_void = ptr::null_mut();
-    // SAFETY: a code object and a slot of ours.
-    unsafe { ffi::PyUnstable_Code_GetExtra(code, SLOT.load(Ordering::Relaxed), &raw mut extra) };
-    let extra = extra as u64;
+    // SAFETY: exactly a code object.
+    let extra = unsafe { extra(code) };
     ((extra >> 32) as u32 == STAMP.load(Ordering::Relaxed)).then_some(extra as u32)
+}
+
+/// The id that a code object carries, if it was seen in the running recording and carries none
+/// of the bits `unless`: all that most events need, and nothing is called for it. Where
+/// nothing can be read (see [`extras`]) it is none, too.
+///
+/// # Safety
+/// - as [`id`].
+#[inline(always)]
+pub unsafe fn plain_id(code: *mut PyObject, unless: u32) -> Option<u32> {
+    // SAFETY: the caller's promise.
+    if !unsafe { is_exactly(code, &raw mut ffi::PyCode_Type) } {
+        return None;
+    }
+    let (offset, slot) = (EXTRAS.load(Ordering::Relaxed), SLOT.load(Ordering::Relaxed));
+    if offset == 0 {
+        return None;
+    }
+    // SAFETY: exactly a code object, and what `find` gave.
+    let extra = unsafe { extras::read(code, offset, slot) }?;
+    let stamp = u64::from(STAMP.load(Ordering::Relaxed)) << 32;
+    let compared = 0xFFFF_FFFF << 32 | u64::from(unless);
+    (extra & compared == stamp).then_some(extra as u32)
 }
 
 /// The id of the code of a frame that is not the current one.
@@ -111,10 +153,9 @@ pub unsafe fn id_of_frame(frame: *mut ffi::PyFrameObject) -> u32 {
 #[cold]
 #[inline(never)]
 unsafe fn first_sight(code: *mut PyObject, globals: *mut PyObject) -> u32 {
-    let mut extra: *mut c_void = ptr::null_mut();
-    // SAFETY: a code object and a slot of ours.
-    unsafe { ffi::PyUnstable_Code_GetExtra(code, SLOT.load(Ordering::Relaxed), &raw mut extra) };
-    let (stamp, id) = ((extra as u64 >> 32) as u32, extra as u64 as u32);
+    // SAFETY: the caller's promise.
+    let extra = unsafe { extra(code) };
+    let (stamp, id) = ((extra >> 32) as u32, extra as u32);
     if stamp & NOTICED != 0 && is_of_now(stamp & !NOTICED) {
         // SAFETY: the GIL is held.
         unsafe { crate::attach::thread_ends() };

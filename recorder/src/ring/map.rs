@@ -21,7 +21,8 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// Maps `len` bytes from `offset` on; both are multiples of the page size.
+    /// Maps `len` bytes from `offset` on; both are multiples of the page size. The pages are there
+    /// at once: met one by one they would cost as much as the events that come to stand in them.
     ///
     /// The caller has allocated the file's blocks: a store into a hole on a full
     /// disk would kill the traced program with SIGBUS.
@@ -29,7 +30,7 @@ impl Mapping {
     /// # Errors
     /// The kernel refuses the mapping.
     pub fn new(file: &File, offset: u64, len: usize) -> io::Result<Mapping> {
-        let raw = MmapOptions::new().offset(offset).len(len).map_raw(file)?;
+        let raw = MmapOptions::new().offset(offset).len(len).populate().map_raw(file)?;
         Ok(Mapping { raw })
     }
 

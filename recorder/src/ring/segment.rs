@@ -1,7 +1,7 @@
 //! One segment in the mapping: begun, sealed (SPEC section 4).
-#![allow(unsafe_code, reason = "reads its own mapped bytes for the checksum")]
+#![allow(unsafe_code, reason = "reads its own mapped bytes for the checksum, and empties them")]
 
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rtrace_format::segment::{HEADER_LEN, MAGIC, SEALED, SEGMENT_LEN, field};
@@ -101,9 +101,12 @@ impl Place {
         for (i, two) in opening.frames.chunks(2).enumerate() {
             put(frame_words + i * 8, pair(two[0].word, two.get(1).map_or(0, |frame| frame.word)));
         }
-        for word in &words[body / 8..] {
-            word.store(0, Ordering::Relaxed);
-        }
+        let empty = &words[body / 8..];
+        // All at once, where storing word by word costs as much as a seventh of the events that
+        // come to stand here.
+        // SAFETY: inside the place, to which only this writer stores; a reader is another
+        // process, and what it copies while the lap is 0 it does not use.
+        unsafe { ptr::write_bytes(empty.as_ptr().cast_mut(), 0, empty.len()) };
         words[field::LAP / 8].store(opening.lap, Ordering::Release);
         body / 8
     }

@@ -187,6 +187,7 @@ impl Writer {
         self.limit = ptr::null();
         self.cursor = ptr::null();
         self.short = 0;
+        self.callee = 0;
         self.capacity = 0;
         self.depth = 0;
         self.stack = ptr::null();
@@ -250,7 +251,7 @@ impl Writer {
         // SAFETY: `room` gave a ring.
         unsafe { self.set_depth(self.depth + 1) };
         // SAFETY: `room` left the cursor at a free word of the active segment.
-        unsafe { self.append(kind, id, delta.into(), tick) };
+        unsafe { self.append(self.cursor, kind, id, delta.into(), tick) };
         if !kept {
             self.tell_refusal();
         }
@@ -291,7 +292,7 @@ impl Writer {
         }
         let Some((delta, tick)) = self.room(1, tick, false) else { return };
         // SAFETY: `room` left the cursor at a free word of the active segment.
-        unsafe { self.append(kind, id, delta.into(), tick) };
+        unsafe { self.append(self.cursor, kind, id, delta.into(), tick) };
         // SAFETY: `room` gave a ring.
         unsafe { self.set_depth(self.depth - 1) };
         if self.depth <= known {
@@ -314,7 +315,7 @@ impl Writer {
         let Some((delta, tick)) = self.room(1, tick, false) else { return };
         if self.depth != 0 {
             // SAFETY: `room` left the cursor at a free word of the active segment.
-            unsafe { self.append(kind, id, delta.into(), tick) };
+            unsafe { self.append(self.cursor, kind, id, delta.into(), tick) };
         }
     }
 

@@ -31,10 +31,25 @@ pub(super) fn bound(recording: &Recording) -> u64 {
 }
 
 impl Writer {
+    /// The innermost frame, of `id`, is left, perhaps after a short time: then its records are
+    /// taken back. Else, or where something of it stays, its exit is recorded. The writer is ready.
+    #[inline(never)]
+    pub(super) fn leave_perhaps_short(&mut self, kind: Kind, id: u32, tick: u64) -> bool {
+        // SAFETY: a frame is open that the stack had room for, or the writer were not ready.
+        let (start, _) = unsafe { self.frame(self.depth.wrapping_sub(1)) };
+        let start = start.load(Ordering::Relaxed);
+        let ticks = tick.wrapping_sub(start);
+        if ticks >= self.short || !self.take_back(id, start, ticks) {
+            let delta = tick.wrapping_sub(self.last_tick);
+            // SAFETY: the caller's promise; the frame is open.
+            unsafe { self.pop(kind, id, delta, tick) };
+        }
+        false
+    }
+
     /// Takes the records of the innermost frame back, which was entered at `start` and is
     /// left after `ticks`. False if something of it stays, and the exit is to be recorded.
-    #[inline(never)]
-    pub(super) fn take_back(&mut self, id: u32, start: u64, ticks: u64) -> bool {
+    fn take_back(&mut self, id: u32, start: u64, ticks: u64) -> bool {
         let (Some(place), Some(recording)) = (&self.cold.place, &self.cold.recording) else {
             return false;
         };
