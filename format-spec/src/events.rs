@@ -173,8 +173,10 @@ impl<'a> EventChunk<'a> {
                 .map(|word| word.try_into().map_or(0, u64::from_le_bytes))
                 .collect(),
         };
-        let longs = rows.rows.iter().map(|&row| Word(row)).filter(|w| w.kind() == Some(Kind::Long));
-        let owed: usize = longs.map(Word::payload_words).sum();
+        let words_of = |row: &u64| {
+            if row >> 60 == Kind::Long as u64 { Word(*row).payload_words() } else { 0 }
+        };
+        let owed: usize = rows.rows.iter().map(words_of).sum();
         if owed != payload || rows.numbered() != self.header.records.into() {
             return Err(Error::new(ErrorKind::BadValue("the number of records"), at));
         }

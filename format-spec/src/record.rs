@@ -103,7 +103,7 @@ impl Kind {
 
     /// What a record of this kind does to its lane's stack.
     #[inline]
-    pub fn effect(self) -> Effect {
+    pub const fn effect(self) -> Effect {
         match self {
             Kind::Call | Kind::Resume | Kind::Throw | Kind::CCall => Effect::Push,
             Kind::Return | Kind::Unwind | Kind::Yield | Kind::CReturn | Kind::CException => {

@@ -4,7 +4,7 @@
 //! repair and the treatment of frames that nobody knows are decided once.
 
 use crate::frame::{C_FUNCTION, Frame, Keyframe, RESUMED};
-use crate::record::{Effect, Kind, Word};
+use crate::record::{Effect, Kind, Subkind, Word};
 
 /// The stack of one lane.
 ///
@@ -46,6 +46,76 @@ pub enum Step {
     Other,
 }
 
+/// How far [`Stack::run`] came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Run {
+    /// So many rows were applied.
+    pub rows: usize,
+    /// So many payload words were passed.
+    pub payload: usize,
+    /// So many of the rows have no record number.
+    pub unnumbered: usize,
+    /// The most frames that were open at once.
+    pub deepest: u32,
+}
+
+impl Run {
+    /// Passes over a row that leaves every stack as it is; says whether it was one.
+    #[cold]
+    fn pass(&mut self, word: Word, now: &mut u64) -> bool {
+        match word.kind() {
+            Some(Kind::Extend) => *now = now.wrapping_add(word.extend_ticks()),
+            Some(Kind::Long) if word.subkind() != Subkind::SWITCH => {
+                self.payload += word.payload_words();
+                *now = now.wrapping_add(word.delta().into());
+            }
+            _ => return false,
+        }
+        self.unnumbered += usize::from(!word.is_numbered());
+        true
+    }
+}
+
+/// So many rows are applied between two looks at how deep the stack may get by them.
+const BATCH: usize = 1024;
+
+/// What a row of a kind does, as [`Stack::run`] wants it.
+#[derive(Clone, Copy)]
+struct Class {
+    push: bool,
+    pop: bool,
+    /// More is to be seen to.
+    odd: bool,
+    /// Flags of the frame.
+    flags: u32,
+}
+
+const CLASSES: [Class; 16] = {
+    let mut classes = [Class { push: false, pop: false, odd: false, flags: 0 }; 16];
+    let mut at = 0;
+    while at < Kind::ALL.len() {
+        let kind = Kind::ALL[at];
+        let class = &mut classes[kind as usize];
+        class.push = matches!(kind.effect(), Effect::Push);
+        class.pop = matches!(kind.effect(), Effect::Pop);
+        class.odd = matches!(kind, Kind::Extend | Kind::Long);
+        class.flags = kind.flags();
+        at += 1;
+    }
+    classes
+};
+
+impl Kind {
+    /// The flags of the frame that a record of this kind enters.
+    pub(crate) const fn flags(self) -> u32 {
+        match self {
+            Kind::CCall => C_FUNCTION,
+            Kind::Resume | Kind::Throw => RESUMED,
+            _ => 0,
+        }
+    }
+}
+
 impl Stack {
     /// The stack that a keyframe describes.
     pub fn from_keyframe(keyframe: &Keyframe) -> Stack {
@@ -60,6 +130,11 @@ impl Stack {
     /// A stack of frames that are all known, outermost first.
     pub fn from_frames(frames: Vec<Frame>) -> Stack {
         Stack { outer: frames, hidden: 0, inner: Vec::new() }
+    }
+
+    /// Takes all frames out, if all are known; they are put back as those of a new stack.
+    pub(crate) fn take_known(&mut self) -> Option<Vec<Frame>> {
+        (self.hidden == 0).then(|| std::mem::take(&mut self.outer))
     }
 
     /// How many frames are open.
@@ -159,18 +234,57 @@ impl Stack {
         let Some(kind) = word.kind() else { return Step::Other };
         match kind.effect() {
             Effect::Push => {
-                let flags = match kind {
-                    Kind::CCall => C_FUNCTION,
-                    Kind::Resume | Kind::Throw => RESUMED,
-                    _ => 0,
-                };
                 let depth = self.depth();
-                self.push(Frame::new(word.id(), flags, tick));
+                self.push(Frame::new(word.id(), kind.flags(), tick));
                 Step::Entered { depth }
             }
             Effect::Pop => self.leave(word.id()),
             Effect::None => Step::Other,
         }
+    }
+
+    /// Applies rows up to the first that [`apply`](Stack::apply) or [`crate::Lanes::apply`]
+    /// must see: an exit that is not that of the frame on top, or a switch. With frames known
+    /// by number only that is the first. `tick` is that before the rows, and moves on with them.
+    pub fn run(&mut self, rows: &[u64], tick: &mut u64) -> Run {
+        let mut run = Run { deepest: self.depth(), ..Run::default() };
+        if self.hidden > 0 {
+            return run;
+        }
+        // One frame that is none lies below all others, so that there is always a top.
+        let mut frames = std::mem::take(&mut self.outer);
+        frames.insert(0, Frame::UNKNOWN);
+        let mut top = frames.len() - 1;
+        let mut deepest = top;
+        let mut now = *tick;
+        'rows: for batch in rows.chunks(BATCH) {
+            frames.resize(top + 2 + batch.len(), Frame::UNKNOWN);
+            for (at, &row) in batch.iter().enumerate() {
+                let word = Word(row);
+                let class = CLASSES[(row >> 60) as usize];
+                // No branch between entries and exits: which of them comes next is what a
+                // processor cannot foresee.
+                let other = (frames[top].id() != word.id()) | (top == 0);
+                if (class.pop & other) | class.odd {
+                    if !run.pass(word, &mut now) {
+                        run.rows += at;
+                        break 'rows;
+                    }
+                    continue;
+                }
+                now = now.wrapping_add(word.delta().into());
+                frames[top + 1] = Frame { tick: now, word: word.id() | class.flags };
+                top = top + usize::from(class.push) - usize::from(class.pop);
+                deepest = deepest.max(top);
+            }
+            run.rows += batch.len();
+        }
+        frames.truncate(top + 1);
+        frames.remove(0);
+        run.deepest = deepest as u32;
+        self.outer = frames;
+        *tick = now;
+        run
     }
 
     #[inline]
@@ -276,6 +390,51 @@ mod tests {
     }
 
     proptest! {
+        /// What is run through at once is what is applied one by one.
+        #[test]
+        fn a_run_is_its_records(kinds in prop::collection::vec((0u8..16, 4u32..7, 0u32..9), 0..300), open in 0u32..4) {
+            let word = |&(kind, id, delta): &(u8, u32, u32)| match kind {
+                // Marks, of one payload word, and what was lost, which has no number.
+                15 => Word::long(if id == 4 { Subkind::LOST } else { Subkind::MARK }, 1, u16::from(id == 4), delta).0,
+                kind => u64::from(kind) << 60 | u64::from(id) << 32 | u64::from(delta),
+            };
+            let rows: Vec<u64> = kinds.iter().map(word).collect();
+            let payload = vec![0; rows.iter().filter(|&&row| row >> 60 == 15).count()];
+            let rows = crate::Rows { base_tick: 10, first_record: 3, rows, payload };
+            let frames = (0..open).map(|at| Frame::new(4 + at, 0, 1)).collect();
+            let mut quick = Stack::from_frames(frames);
+            let mut slow = quick.clone();
+            let (mut records, mut one_by_one) = (rows.iter(), rows.iter());
+            loop {
+                let mut tick = records.tick();
+                let from = records.row();
+                let run = quick.run(&rows.rows[from..], &mut tick);
+                records.pass(&run, tick);
+                let mut deepest = slow.depth();
+                let mut before = one_by_one.clone();
+                while let Some(record) = one_by_one.next() {
+                    if record.row >= from + run.rows {
+                        break;
+                    }
+                    before = one_by_one.clone();
+                    let step = slow.apply(record.word, record.tick);
+                    prop_assert!(!matches!(step, Step::Unmatched { .. }), "{record:?}");
+                    deepest = deepest.max(slow.depth());
+                }
+                one_by_one = before;
+                prop_assert_eq!((&quick, run.deepest), (&slow, deepest));
+                let (Some(record), Some(same)) = (records.next(), one_by_one.next()) else {
+                    prop_assert!(records.next().is_none() && one_by_one.next().is_none());
+                    break;
+                };
+                prop_assert_eq!(&record, &same);
+                let step = quick.apply(record.word, record.tick);
+                let odd = matches!(step, Step::Unmatched { .. }) || matches!(step, Step::Left { repaired: 1.., .. });
+                prop_assert!(odd, "{record:?} {step:?}");
+                slow.apply(record.word, record.tick);
+            }
+        }
+
         /// Replay of balanced records against a plain list of ids.
         #[test]
         fn balanced_records_behave_like_a_list(pushes in prop::collection::vec(any::<Option<u8>>(), 0..300), start in 0usize..80) {

@@ -1,5 +1,9 @@
 //! Makes summaries, in one pass over a chunk's records.
 
+mod lengths;
+mod straight;
+
+use self::lengths::Lengths;
 use super::{FunctionSummary, Head, Longest, ROWS_MAX, SLICES, Slice, Spans, Summary};
 use crate::histogram::{self, Histogram};
 use crate::record::{Effect, ID_MASK, Kind, Subkind, Word};
@@ -16,12 +20,13 @@ pub struct SummaryBuilder {
     functions: Vec<Sums>,
     ids: u32,
     touched: Vec<u32>,
-    spans: SpanCounts,
+    lengths: Lengths,
     rows: Vec<[Vote; SLICES]>,
 }
 
-/// Running sums of one function.
+/// Running sums of one function: a cache line.
 #[derive(Clone, Copy, Default)]
+#[repr(align(64))]
 struct Sums {
     touched: bool,
     /// How many of its frames are open.
@@ -34,6 +39,19 @@ struct Sums {
     spans: u64,
     min: u64,
     max: u64,
+}
+
+/// Where the pass over a chunk's records is.
+struct Pass {
+    window: Window,
+    head: Head,
+    /// When the frame at each depth entered the chunk, for the depth rows.
+    entered: [u64; ROWS_MAX],
+    tick: u64,
+    /// Up to when self time is counted.
+    last: u64,
+    /// The place of the innermost function's sums.
+    top: usize,
 }
 
 /// A weighted majority vote over one slice of one depth.
@@ -122,7 +140,7 @@ impl SummaryBuilder {
             functions: vec![Sums::default(); ids + 1],
             ids: ids as u32,
             touched: Vec::new(),
-            spans: SpanCounts::default(),
+            lengths: Lengths::default(),
             rows: Vec::new(),
         }
     }
@@ -139,65 +157,17 @@ impl SummaryBuilder {
     /// Summarizes `rows`, which begin on `stack`, and moves `stack` to their end.
     pub fn summarize(&mut self, rows: &Rows, stack: &mut Stack) -> Summary {
         let base = rows.base_tick;
-        let mut window = Window::new(base, rows.end_tick().max(base));
-        let mut head = Head { max_depth: stack.depth(), ..Head::default() };
-        // When the frame at each depth entered the chunk, for the depth rows.
-        let mut entered = [base; ROWS_MAX];
+        let head = Head { max_depth: stack.depth(), ..Head::default() };
         self.open_all(stack, base);
-        let mut tick = base;
-        let mut last = base;
-        let mut top = self.top(stack);
-        for &row in &rows.rows {
-            let word = Word(row);
-            tick = tick.wrapping_add(ticks_of(word));
-            let Some(kind) = word.kind() else { continue };
-            if kind.effect() == Effect::None {
-                if kind == Kind::Long {
-                    head.exceptions += u64::from(word.subkind() == Subkind::EXCEPTION);
-                    head.unnumbered += u64::from(!word.is_numbered());
-                }
-                continue;
-            }
-            self.functions[top].self_ticks += tick.saturating_sub(last);
-            last = tick;
-            window.reach(tick);
-            let before = stack.depth();
-            match stack.apply(word, tick) {
-                Step::Entered { depth } => {
-                    let first = matches!(kind, Kind::Call | Kind::CCall);
-                    top = self.open(word.id(), tick);
-                    self.functions[top].calls += u64::from(first);
-                    head.calls += u64::from(kind == Kind::Call);
-                    head.max_depth = head.max_depth.max(depth + 1);
-                    if let Some(entered) = entered.get_mut(depth as usize) {
-                        *entered = tick;
-                    }
-                }
-                Step::Left { depth, frame, repaired } => {
-                    head.unwinds += u64::from(kind == Kind::Unwind);
-                    if repaired > 0 {
-                        self.reopen(stack, tick);
-                    } else {
-                        self.close(frame.id(), tick);
-                    }
-                    if frame.has_start() {
-                        let ticks = tick.saturating_sub(frame.tick);
-                        self.span(frame.id(), ticks);
-                        if ticks > head.longest.ticks {
-                            let start = frame.tick.saturating_sub(base);
-                            head.longest = Longest { ticks, id: frame.id(), start };
-                        }
-                    }
-                    for depth in (depth..before).take(ROWS_MAX) {
-                        if let Some(&from) = entered.get(depth as usize) {
-                            self.occupy(depth as usize, word.id(), from, tick, &window);
-                        }
-                    }
-                    top = self.top(stack);
-                }
-                Step::Unmatched { .. } | Step::Other => {}
-            }
+        let window = Window::new(base, rows.end_tick().max(base));
+        let top = self.top(stack);
+        let mut pass =
+            Pass { window, head, entered: [base; ROWS_MAX], tick: base, last: base, top };
+        let straight = self.straight(&rows.rows, stack, &mut pass);
+        for &row in &rows.rows[straight..] {
+            self.step(Word(row), stack, &mut pass);
         }
+        let Pass { mut window, head, entered, last, top, .. } = pass;
         self.functions[top].self_ticks += window.end().saturating_sub(last);
         window.reach(window.end());
         for (depth, &from) in entered.iter().enumerate().take(stack.depth() as usize) {
@@ -205,6 +175,59 @@ impl SummaryBuilder {
             self.occupy(depth, id, from, window.end(), &window);
         }
         self.finish(&window, head)
+    }
+
+    /// Takes any record.
+    fn step(&mut self, word: Word, stack: &mut Stack, pass: &mut Pass) {
+        pass.tick = pass.tick.wrapping_add(ticks_of(word));
+        let (tick, head) = (pass.tick, &mut pass.head);
+        let Some(kind) = word.kind() else { return };
+        if kind.effect() == Effect::None {
+            if kind == Kind::Long {
+                head.exceptions += u64::from(word.subkind() == Subkind::EXCEPTION);
+                head.unnumbered += u64::from(!word.is_numbered());
+            }
+            return;
+        }
+        self.functions[pass.top].self_ticks += tick.saturating_sub(pass.last);
+        pass.last = tick;
+        pass.window.reach(tick);
+        let before = stack.depth();
+        match stack.apply(word, tick) {
+            Step::Entered { depth } => {
+                let first = matches!(kind, Kind::Call | Kind::CCall);
+                pass.top = self.open(word.id(), tick);
+                self.functions[pass.top].calls += u64::from(first);
+                head.calls += u64::from(kind == Kind::Call);
+                head.max_depth = head.max_depth.max(depth + 1);
+                if let Some(entered) = pass.entered.get_mut(depth as usize) {
+                    *entered = tick;
+                }
+            }
+            Step::Left { depth, frame, repaired } => {
+                head.unwinds += u64::from(kind == Kind::Unwind);
+                if repaired > 0 {
+                    self.reopen(stack, tick);
+                } else {
+                    self.close(frame.id(), tick);
+                }
+                if frame.has_start() {
+                    let ticks = tick.saturating_sub(frame.tick);
+                    self.span(frame.id(), ticks);
+                    if ticks > head.longest.ticks {
+                        let start = frame.tick.saturating_sub(pass.window.base());
+                        head.longest = Longest { ticks, id: frame.id(), start };
+                    }
+                }
+                for depth in (depth..before).take(ROWS_MAX) {
+                    if let Some(&from) = pass.entered.get(depth as usize) {
+                        self.occupy(depth as usize, word.id(), from, tick, &pass.window);
+                    }
+                }
+                pass.top = self.top(stack);
+            }
+            Step::Unmatched { .. } | Step::Other => {}
+        }
     }
 
     #[inline]
@@ -277,7 +300,7 @@ impl SummaryBuilder {
         sums.min = if sums.spans == 0 { ticks } else { sums.min.min(ticks) };
         sums.max = sums.max.max(ticks);
         sums.spans += 1;
-        self.spans.add(at as u32, histogram::bin_of(ticks));
+        self.lengths.add(at as u32, histogram::bin_of(ticks));
     }
 
     /// Depth `row` was `id`'s in `[from, to)`.
@@ -312,7 +335,8 @@ impl SummaryBuilder {
         let idle = std::mem::take(&mut self.functions[self.ids as usize]).self_ticks;
         head.busy_ticks = (window.end() - window.base()).saturating_sub(idle);
         self.touched.sort_unstable();
-        let mut spans = self.spans.drain();
+        let counts = self.touched.iter().map(|&id| self.functions[id as usize].spans as usize);
+        let mut lengths = self.lengths.sorted(&self.touched, counts);
         let mut functions = Vec::with_capacity(self.touched.len());
         for &id in &self.touched {
             let sums = std::mem::take(&mut self.functions[id as usize]);
@@ -320,7 +344,7 @@ impl SummaryBuilder {
             if sums.open > 0 {
                 total_ticks += window.end().saturating_sub(sums.since);
             }
-            let histogram = Histogram::of_ascending(spans.of(id));
+            let histogram = Histogram::of_ascending(lengths.next(sums.spans as usize));
             functions.push(FunctionSummary {
                 id,
                 calls: sums.calls,
@@ -336,85 +360,6 @@ impl SummaryBuilder {
             rows.push(window.slices(&votes, 1));
         }
         Summary { head, rows, functions: Some(functions) }
-    }
-}
-
-/// Counts of (function, bin) pairs: an open hash table, because a sorted list
-/// per function would cost more than everything else here together.
-#[derive(Default)]
-struct SpanCounts {
-    keys: Vec<u64>,
-    counts: Vec<u32>,
-    used: usize,
-}
-
-impl SpanCounts {
-    #[inline]
-    fn add(&mut self, id: u32, bin: u16) {
-        if self.used * 2 >= self.keys.len() {
-            self.enlarge();
-        }
-        // Zero marks an empty place.
-        let key = (u64::from(id) << 16 | u64::from(bin)) + 1;
-        let slot = self.slot(key);
-        if self.keys[slot] == 0 {
-            self.keys[slot] = key;
-            self.used += 1;
-        }
-        self.counts[slot] += 1;
-    }
-
-    #[inline]
-    fn slot(&self, key: u64) -> usize {
-        let mask = self.keys.len() - 1;
-        let mut slot = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & mask;
-        while self.keys[slot] != 0 && self.keys[slot] != key {
-            slot = (slot + 1) & mask;
-        }
-        slot
-    }
-
-    #[cold]
-    fn enlarge(&mut self) {
-        let size = (self.keys.len() * 2).max(1024);
-        let keys = std::mem::replace(&mut self.keys, vec![0; size]);
-        let counts = std::mem::replace(&mut self.counts, vec![0; size]);
-        for (key, count) in keys.into_iter().zip(counts).filter(|&(key, _)| key != 0) {
-            let slot = self.slot(key);
-            self.keys[slot] = key;
-            self.counts[slot] = count;
-        }
-    }
-
-    /// Every pair, sorted, and an empty table.
-    fn drain(&mut self) -> SortedCounts {
-        let mut pairs = Vec::with_capacity(self.used);
-        for (key, count) in self.keys.iter_mut().zip(&mut self.counts) {
-            if *key != 0 {
-                pairs.push((*key - 1, *count));
-                *key = 0;
-                *count = 0;
-            }
-        }
-        self.used = 0;
-        pairs.sort_unstable();
-        SortedCounts { pairs, at: 0 }
-    }
-}
-
-struct SortedCounts {
-    pairs: Vec<(u64, u32)>,
-    at: usize,
-}
-
-impl SortedCounts {
-    /// The bins of `id`; ids are asked for in ascending order.
-    fn of(&mut self, id: u32) -> Vec<(u16, u64)> {
-        let from = self.at;
-        while self.pairs.get(self.at).is_some_and(|&(key, _)| (key >> 16) as u32 == id) {
-            self.at += 1;
-        }
-        self.pairs[from..self.at].iter().map(|&(key, count)| (key as u16, count.into())).collect()
     }
 }
 

@@ -160,18 +160,19 @@ impl Model {
                 roots.push((at as u32, parsed.2));
             }
             model.push(parsed.0);
-            symbols.push(parsed.1);
+            symbols.push(unlike(&symbols, parsed.1));
         }
         ensure!(!roots.is_empty(), "the model has no function in Python");
         let first_made = model.len();
         for (name, module, file, line, is_c) in MADE {
             let kind = if is_c { SymbolKind::C } else { SymbolKind::Python };
             model.push(made(is_c, line));
-            symbols.push(Symbol {
+            let symbol = Symbol {
                 first_line: line,
                 file: file.into(),
                 ..Symbol::named(kind, module.as_bytes(), name.as_bytes())
-            });
+            };
+            symbols.push(unlike(&symbols, symbol));
         }
         let python: Vec<u32> = model
             .iter()
@@ -227,6 +228,23 @@ impl Model {
         let before = self.functions.len() as u32 + (variant - 1) * self.python_count;
         FIRST_ID + before + self.python[function]
     }
+}
+
+/// The symbol, made unlike those before it: a reader takes what looks the same for one.
+fn unlike(symbols: &[Symbol], mut symbol: Symbol) -> Symbol {
+    let same = |a: &Symbol, b: &Symbol| {
+        (a.kind, a.first_line) == (b.kind, b.first_line)
+            && a.qualname == b.qualname
+            && a.module == b.module
+            && a.file == b.file
+    };
+    while symbols.iter().any(|other| same(other, &symbol)) {
+        symbol.first_line += 1;
+        if symbol.file.is_empty() {
+            symbol.qualname.push(b'_');
+        }
+    }
+    symbol
 }
 
 fn made(is_c: bool, line: u32) -> Function {

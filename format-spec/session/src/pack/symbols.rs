@@ -1,8 +1,8 @@
 //! From the ids of a symbols file to those of `trace.bin`.
 //!
 //! Ids of the symbols file are offsets, and two processes may have appended
-//! the same symbol at once. Those of `trace.bin` are consecutive and belong to
-//! one content each, so that readers can index tables by them.
+//! the same symbol at once. Those of `trace.bin` are consecutive and no two of them are one
+//! to a reader, so that it can index tables by them, and add summaries up.
 
 use std::collections::HashMap;
 
@@ -27,8 +27,8 @@ const CHUNK_LEN: usize = 1 << 20;
 pub(crate) struct Symbols {
     /// The symbols file, while there is a session.
     file: Option<SymbolFile>,
-    /// The id of each structured value.
-    ids: HashMap<Vec<u8>, u32>,
+    /// The id of each symbol that readers can tell from the others.
+    ids: HashMap<Identity, u32>,
     /// The next id to be given.
     next: u32,
     /// Structured values that are not in the file yet; the last has id `next - 1`.
@@ -37,6 +37,19 @@ pub(crate) struct Symbols {
     raw: Vec<u32>,
     /// Raw ids at or above are nowhere in the symbols file.
     raw_end: usize,
+}
+
+/// What readers tell symbols apart by: kind, module, qualified name, file and first line. A
+/// summary of two ids that are one to its reader would be of no use.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Identity(u8, Vec<u8>, Vec<u8>, Vec<u8>, u32);
+
+impl Identity {
+    fn of(symbol: &Symbol) -> Identity {
+        let Symbol { module, qualname, file, first_line, .. } = symbol;
+        let kind = symbol.kind.number();
+        Identity(kind, module.clone(), qualname.clone(), file.clone(), *first_line)
+    }
 }
 
 impl Symbols {
@@ -62,7 +75,9 @@ impl Symbols {
         if id > ID_MASK {
             return;
         }
-        self.ids.entry(value.to_vec()).or_insert(id);
+        if let Ok(symbol) = Symbol::decode(value) {
+            self.ids.entry(Identity::of(&symbol)).or_insert(id);
+        }
         self.next = self.next.max(id + 1);
     }
 
@@ -112,8 +127,8 @@ impl Symbols {
 
     /// The id of a symbol's content, a new one if it has none.
     fn id_of(&mut self, symbol: &Symbol) -> u32 {
-        let value = symbol.encode();
-        if let Some(&id) = self.ids.get(&value) {
+        let identity = Identity::of(symbol);
+        if let Some(&id) = self.ids.get(&identity) {
             return id;
         }
         if self.next > ID_MASK {
@@ -121,8 +136,8 @@ impl Symbols {
         }
         let id = self.next;
         self.next += 1;
-        self.pending.push(value.clone());
-        self.ids.insert(value, id);
+        self.pending.push(symbol.encode());
+        self.ids.insert(identity, id);
         id
     }
 
@@ -161,4 +176,24 @@ pub(crate) fn values(payload: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
         at += 4 + len;
         Some((first.checked_add(i)?, value))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtrace_format::SymbolKind;
+
+    #[test]
+    fn what_a_reader_cannot_tell_apart_has_one_id() {
+        let mut symbols = Symbols::new(None);
+        let mut first = Symbol::named(SymbolKind::Python, b"app", b"<lambda>");
+        first.first_line = 7;
+        symbols.known(FIRST_ID, &first.encode());
+        let longer = Symbol { last_line: 9, source_mtime: 5, ..first.clone() };
+        assert_eq!(symbols.id_of(&longer), FIRST_ID);
+        let below = Symbol { first_line: 8, ..first.clone() };
+        assert_eq!(symbols.id_of(&below), FIRST_ID + 1);
+        let c = Symbol { kind: SymbolKind::C, ..first };
+        assert_eq!(symbols.id_of(&c), FIRST_ID + 2);
+    }
 }

@@ -109,6 +109,25 @@ proptest! {
         }
     }
 
+    /// An exit of nothing leaves the straight path: what follows is taken record by record.
+    #[test]
+    fn the_straight_path_leads_where_the_other_does(
+        records in prop::collection::vec((0u64..16, 4u64..8, 0u64..40), 0..200),
+        open in prop::collection::vec((4u32..8, 900u64..1001), 0..4),
+        later in 0u64..2,
+    ) {
+        let rows: Vec<u64> = records.iter().map(|(k, id, delta)| k << 60 | id << 32 | delta).collect();
+        let frames = || open.iter().map(|&(id, tick)| crate::Frame::new(id, 0, tick)).collect();
+        let mut builder = SummaryBuilder::new(9);
+        let mut of = |rows: Vec<u64>| {
+            let rows = Rows { base_tick: 1000 + later, rows, ..Rows::default() };
+            let mut stack = Stack::from_frames(frames());
+            (builder.summarize(&rows, &mut stack), stack)
+        };
+        let nobody = Word::new(Kind::Return, 99, 0).0;
+        prop_assert_eq!(of([vec![nobody], rows.clone()].concat()), of(rows));
+    }
+
     #[test]
     fn any_rows_are_summarized(rows: Vec<u64>, base: u64) {
         let rows = Rows { base_tick: base, rows, ..Rows::default() };
