@@ -5,11 +5,13 @@
 
 mod args;
 mod bench_frames;
+mod calls;
 mod events;
 mod exceptions;
 mod info;
 mod output;
 mod pack;
+mod places;
 mod report;
 mod sessions;
 mod stacks;
@@ -80,6 +82,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(Command::Exceptions(a)) => {
             ask(a, |trace, filter| exceptions::run(trace, filter, a.json))
         }
+        Some(Command::Calls(a)) => {
+            let longer_than = a.longer_than()?;
+            ask(&a.common, |trace, filter| calls::run(trace, filter, longer_than, a.common.json))
+        }
+        Some(Command::Places(a)) => ask(a, |trace, filter| places::run(trace, filter, a.json)),
         Some(Command::Verify(a)) => ask(a, |trace, _| verify::run(&a.trace, trace, a.json)),
         Some(Command::Keys(a)) => {
             let keys = if a.markdown { tui::keys_as_markdown() } else { tui::keys_as_file() };

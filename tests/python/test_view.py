@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from support import environment, run_view, view_program
 
-COMMANDS = ["info", "report", "events", "tree", "stacks", "exceptions", "verify"]
+COMMANDS = ["info", "report", "events", "tree", "stacks", "exceptions", "verify", "calls", "places"]
 PROGRAM = "def f():\n    return len('x')\nf()\n"
 
 
@@ -63,6 +63,38 @@ def test_text_of_every_command(record):
     for command in COMMANDS:
         done = run_view(command, recorded.trace, check=0)
         assert done.stdout and not done.stderr, command
+
+
+def test_the_longest_calls_and_where_they_are(record):
+    recorded = record(
+        """
+        import time
+        def nap(s): time.sleep(s)
+        def other(): nap(0.001)
+        nap(0.2)
+        for i in range(5): other()
+        nap(0.1)
+        """
+    )
+    found = recorded.view("calls", "--function", r"\.nap$", "--longer-than", "50ms")
+    assert not found["more"]
+    assert [call["name"] for call in found["calls"]] == ["nap", "nap"]
+    long, short = found["calls"]
+    assert long["duration_ns"] >= 200_000_000 > short["duration_ns"] >= 100_000_000
+    assert (long["depth"], long["end"]) == (1, "returned")
+    assert long["start_ns"] + long["duration_ns"] <= short["start_ns"]
+    limited = recorded.view("calls", "--function", r"\.nap$", "--limit", "1")
+    assert limited == {"more": True, "calls": [long]}
+    # By the report: every call of it is among them, and the longest is its longest.
+    row = next(row for row in recorded.view("report")["functions"] if row["name"] == "nap")
+    every = recorded.view("calls", "--function", r"\.nap$", "--limit", "99")["calls"]
+    lengths = [call["duration_ns"] for call in every]
+    assert len(every) == row["calls"] == 7
+    assert (max(lengths), min(lengths)) == (row["max_ns"], row["min_ns"])
+    (place,) = recorded.view("places", "--function", r"\.other$")["places"]
+    assert place["from_ns"] <= short["start_ns"] and place["chunks"] == 1
+    assert recorded.view("places", "--function", "nobody")["places"] == []
+    assert run_view("calls", recorded.trace, "--longer-than", "soon", check=2).stderr
 
 
 def test_help_and_version():

@@ -102,6 +102,10 @@ pub enum Command {
     Stacks(TraceArguments),
     /// Exceptions by type, message and place.
     Exceptions(TraceArguments),
+    /// The longest single calls, of the functions --function names or of all.
+    Calls(CallsArguments),
+    /// In which parts of each thread functions ran, at the grain of chunks.
+    Places(TraceArguments),
     /// Checks every checksum and record of a trace.
     Verify(TraceArguments),
     /// Draws a scripted tour of the terminal UI off-screen and times each frame.
@@ -160,6 +164,29 @@ pub enum Sort {
     Calls,
     /// The 99th percentile of single calls.
     P99,
+}
+
+/// Arguments of `calls`.
+#[derive(Debug, Args)]
+pub struct CallsArguments {
+    /// The trace and filters; 50 calls unless --limit says otherwise.
+    #[command(flatten)]
+    pub common: TraceArguments,
+    /// Only calls that took so long or longer: 10ms.
+    #[arg(long, value_name = "T")]
+    pub longer_than: Option<String>,
+}
+
+impl CallsArguments {
+    /// The shortest duration, in nanoseconds.
+    ///
+    /// # Errors
+    /// [`Usage`] that says what the option takes.
+    pub fn longer_than(&self) -> Result<u64, Usage> {
+        let Some(text) = &self.longer_than else { return Ok(0) };
+        let ns = time::parse_ns(text).map_err(|e| Usage(format!("--longer-than {text}: {e}")))?;
+        Ok(u64::try_from(ns).unwrap_or(0))
+    }
 }
 
 /// Arguments of `pack`.

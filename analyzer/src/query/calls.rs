@@ -6,11 +6,13 @@
 //! pass over blocks whose summary holds nothing that is sought.
 
 mod describe;
+mod lasting;
 mod near;
 mod seek;
 mod steps;
 
 pub use describe::describe;
+pub use lasting::{Lasting, lasting};
 pub use near::{at, last};
 pub use seek::{exception, longest, matching};
 pub use steps::{Step, step};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rtrace_format::chunk::{self, ChunkHeader};
 use rtrace_format::events::EventChunk;
-use rtrace_format::record::Subkind;
+use rtrace_format::record::{ID_MASK, Subkind};
 use rtrace_format::{Error, ErrorKind, Keyframe, Kind, Lanes, Result, Rows, Segment, Stack, Word};
 
 use rtrace_format::summary::View;
@@ -171,24 +171,28 @@ fn translate(block: &mut Decoded, ids: &IdMap, known: u32) {
     for frame in &mut block.keyframe.frames {
         *frame = frame.with_id(dense(frame.id()));
     }
-    let mut longs = false;
-    for row in &mut block.rows.rows {
-        let word = Word(*row);
-        match word.kind() {
-            Some(Kind::Long) => longs = true,
-            Some(kind) if kind.names_a_symbol() => {
-                let id = word.id();
-                let wanted = dense(id);
-                if wanted != id {
-                    *row = word.with_id(wanted).0;
-                }
+    let rows = &mut block.rows;
+    if !ids.is_identity() || highest(&rows.rows) >= known {
+        for row in &mut rows.rows {
+            let word = Word(*row);
+            if word.kind().is_some_and(Kind::names_a_symbol) {
+                *row = word.with_id(dense(word.id())).0;
             }
-            _ => {}
         }
     }
-    if longs {
-        translate_payloads(&mut block.rows, dense);
+    if !rows.payload.is_empty() {
+        translate_payloads(rows, dense);
     }
+}
+
+/// The highest id of a symbol in `rows`, 0 where there is none.
+fn highest(rows: &[u64]) -> u32 {
+    // The kinds that name symbols are the first nine: one comparison, and no branch.
+    let id = |row: &u64| {
+        let top = (row >> 32) as u32;
+        if (top >> 28).wrapping_sub(1) < 9 { top & ID_MASK } else { 0 }
+    };
+    rows.iter().map(id).fold(0, u32::max)
 }
 
 /// The ids inside of long records: functions and types of exceptions, frames of switches.
@@ -217,6 +221,19 @@ fn translate_payloads(rows: &mut Rows, dense: impl Fn(u32) -> u32) {
                 }
             }
             _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_id_is_that_of_a_symbol() {
+        for kind in Kind::ALL {
+            let highest = highest(&[Word::new(Kind::Call, 7, 1).0, Word::new(kind, 900, 2).0]);
+            assert_eq!(highest, if kind.names_a_symbol() { 900 } else { 7 }, "{kind:?}");
         }
     }
 }

@@ -173,6 +173,13 @@ impl Told<'_> {
         Some((node.header.children, wanted.fold(0, |mask, (_, children)| mask | children)))
     }
 
+    /// The longest span of any of `symbols`, if there is one; `u64::MAX` where that is not told.
+    pub fn longest_of(&self, symbols: &HashSet<SymbolId>) -> Option<u64> {
+        let Some(functions) = self.functions() else { return Some(u64::MAX) };
+        let wanted = functions.iter().filter(|f| f.spans.count > 0 && symbols.contains(&f.id));
+        wanted.map(|function| function.spans.max).max()
+    }
+
     /// Whether [`functions`](Told::functions) are told.
     pub fn tells_functions(&self) -> bool {
         match &self.of {

@@ -5,6 +5,7 @@
 //! key and drawing what is known by then, which is what a hand on the key feels;
 //! the frames that the workers' answers bring are timed as they come.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
@@ -21,7 +22,7 @@ use super::msg::{Effect, Msg};
 use super::source::Source;
 use super::update::{open, update};
 use super::view;
-use super::worker::Pool;
+use super::worker::{Pool, Slot};
 
 /// Columns and rows of the screen.
 const SIZE: (u16, u16) = (200, 60);
@@ -74,6 +75,8 @@ pub struct Frames {
     pub height: u16,
     /// The time of every frame, ascending.
     pub times: Vec<Duration>,
+    /// From a key to the last lane's first answer, of every key that asked for lanes, ascending.
+    pub timeline: Vec<Duration>,
     /// Bytes of the largest full repaint that a view needed.
     pub full_repaint_bytes: usize,
 }
@@ -90,19 +93,29 @@ pub fn tour(source: Arc<dyn Source>) -> io::Result<Frames> {
         model: Model::new(source.overview(), caps, SIZE),
         pool: Pool::new(source, &sender),
         terminal: terminal(io::sink())?,
-        frames: Frames { width: SIZE.0, height: SIZE.1, times: Vec::new(), full_repaint_bytes: 0 },
+        frames: Frames {
+            width: SIZE.0,
+            height: SIZE.1,
+            times: Vec::new(),
+            timeline: Vec::new(),
+            full_repaint_bytes: 0,
+        },
+        asked: HashSet::new(),
     };
+    let begin = Instant::now();
     let effects = open(&mut screen.model);
     screen.act(effects);
-    screen.settle(&messages)?;
+    screen.settle(&messages, begin)?;
     for &(keys, times) in TOUR {
         for key in (0..times).flat_map(|_| keys.chars()) {
+            let begin = Instant::now();
             screen.frame(Msg::Key(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE)))?;
-            screen.settle(&messages)?;
+            screen.settle(&messages, begin)?;
         }
         screen.repaint()?;
     }
     screen.frames.times.sort_unstable();
+    screen.frames.timeline.sort_unstable();
     Ok(screen.frames)
 }
 
@@ -111,12 +124,18 @@ struct Screen {
     pool: Pool,
     terminal: Terminal<CrosstermBackend<io::Sink>>,
     frames: Frames,
+    /// Lanes whose first answer is waited for.
+    asked: HashSet<Slot>,
 }
 
 impl Screen {
     fn act(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             if let Effect::Ask(job, generation) = effect {
+                let slot = job.slot();
+                if matches!(slot, Slot::Lane(_)) {
+                    self.asked.insert(slot);
+                }
                 self.pool.ask(job, generation);
             }
         }
@@ -133,13 +152,25 @@ impl Screen {
     }
 
     /// Draws what the workers answer, until they have nothing more to say.
-    fn settle(&mut self, messages: &Receiver<Msg>) -> io::Result<()> {
+    fn settle(&mut self, messages: &Receiver<Msg>, begin: Instant) -> io::Result<()> {
         let end = Instant::now() + PATIENCE;
+        let mut asked = !self.asked.is_empty();
         while self.model.waits() {
             let left = end.saturating_duration_since(Instant::now());
             let Ok(msg) = messages.recv_timeout(left) else { break };
+            if let Msg::Answer { slot, .. } | Msg::Done { slot, .. } = &msg {
+                self.asked.remove(slot);
+            }
             self.frame(msg)?;
+            if asked && self.asked.is_empty() {
+                asked = false;
+                self.frames.timeline.push(begin.elapsed());
+            }
         }
+        if asked && !self.asked.is_empty() {
+            self.frames.timeline.push(begin.elapsed());
+        }
+        self.asked.clear();
         Ok(())
     }
 
@@ -171,6 +202,7 @@ mod tests {
         let keys: usize = TOUR.iter().map(|(keys, times)| keys.len() * times).sum();
         assert!(frames.times.len() >= keys);
         assert!(frames.times.is_sorted() && !frames.times[0].is_zero());
+        assert!(frames.timeline.is_sorted() && !frames.timeline.is_empty());
         // A screen of 200x60 cannot be drawn with fewer bytes than it has rows.
         assert!((60..60_000).contains(&frames.full_repaint_bytes), "{frames:?}");
     }

@@ -175,13 +175,14 @@ pub fn longest(
     range: TickRange,
     cancelled: Cancelled<'_>,
 ) -> Option<CallAt> {
+    let wanted = HashSet::from([symbol]);
     let mut best: Option<(u64, CallAt)> = None;
     for &lane in lanes {
         let thread = lane.thread(trace)?;
         let first = thread.blocks.partition_point(|block| block.end_tick < range.from);
         let behind = thread.blocks.partition_point(|block| block.base_tick < range.to);
         // Those that may hold the longest come first.
-        let ranked = Bounds::new(trace, thread, first..behind.max(first), symbol);
+        let ranked = Bounds::new(trace, thread, first..behind.max(first), &wanted);
         let mut offer = |ticks: u64, call: CallAt| {
             if best.is_none_or(|(most, _)| ticks > most) {
                 best = Some((ticks, call));

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use proptest::prelude::*;
 use rtrace_format::frame::{BEGAN_BEFORE, C_FUNCTION};
-use rtrace_format::{Change, Frame, Kind, Step, Value};
+use rtrace_format::{Change, Frame, Kind, Stack, Step, SummaryBuilder, Value};
 
 use super::naive::{self, Figures};
+use crate::query::calls::{CallEnd, Lasting, lasting};
 use crate::query::events::events;
-use crate::query::places::{Bounds, places};
+use crate::query::places::{Bounds, places, stretches};
 use crate::query::report::{report, report_by_replay};
 use crate::query::stacks::{Level, stacks};
 use crate::query::tree::{LaneTree, tree};
@@ -248,9 +249,10 @@ proptest! {
         let made = make(&plan, (8, 1024));
         let symbol = wanted + 4;
         for thread in &made.trace.threads {
-            let may = places(&made.trace, thread, &HashSet::from([symbol]));
+            let wanted = HashSet::from([symbol]);
+            let may = places(&made.trace, thread, &wanted);
             let bounds: Vec<(u64, usize)> =
-                Bounds::new(&made.trace, thread, 0..thread.blocks.len(), symbol).collect();
+                Bounds::new(&made.trace, thread, 0..thread.blocks.len(), &wanted).collect();
             prop_assert!(bounds.windows(2).all(|pair| pair[0].0 >= pair[1].0));
             for (at, block) in thread.blocks.iter().enumerate() {
                 let decoded = made.trace.decode(block).unwrap();
@@ -275,6 +277,69 @@ proptest! {
                     prop_assert_eq!(may[at], acted);
                 }
             }
+        }
+    }
+
+    /// The longest calls against all of the naive replay, whatever the limit and the least length.
+    #[test]
+    fn the_longest_calls_are_those_of_the_naive_replay(
+        plan in any_plan(),
+        range in any_range(),
+        wanted in 0..IDS,
+        limit in 1usize..30,
+        least in 0u64..60,
+    ) {
+        let made = make(&plan, (8, 1024));
+        let mut expected: BTreeMap<(usize, u32), Vec<u64>> = BTreeMap::new();
+        for (index, thread) in made.threads.iter().enumerate() {
+            for (id, (.., spans)) in thread.report(range.0, range.1) {
+                expected.entry((index, id)).or_default().extend(spans);
+            }
+        }
+        expected.values_mut().for_each(|spans| spans.sort_unstable());
+        expected.retain(|_, spans| !spans.is_empty());
+        let all = lasting(&made.trace, &ranged(&made.trace, range), &|_| true);
+        prop_assert!(all.windows(2).all(|pair| pair[0].ticks() >= pair[1].ticks()));
+        let mut found: BTreeMap<(usize, u32), Vec<u64>> = BTreeMap::new();
+        for call in all.iter().rev().filter(|call| !matches!(call.end, CallEnd::Open(_))) {
+            found.entry((call.thread, call.symbol)).or_default().push(call.ticks());
+        }
+        prop_assert_eq!(found, expected);
+        let of_one = Selection {
+            functions: Some((0..IDS + 4).map(|id| id == wanted + 4).collect()),
+            limit: Some(limit),
+            ..ranged(&made.trace, range)
+        };
+        let some = lasting(&made.trace, &of_one, &|ticks| ticks >= least);
+        let fits = |call: &&Lasting| call.symbol == wanted + 4 && call.ticks() >= least;
+        let expected: Vec<Lasting> = all.iter().filter(fits).take(limit).copied().collect();
+        prop_assert_eq!(some, expected);
+    }
+
+    /// Where a function ran, by nodes, summaries and records, against the records alone.
+    #[test]
+    fn a_function_is_found_where_it_ran(plan in any_plan(), wanted in 0..IDS) {
+        let made = make(&plan, (8, 1024));
+        let symbols = HashSet::from([wanted + 4]);
+        let found = stretches(&made.trace, &Selection::everything(&made.trace), &symbols);
+        for (index, thread) in made.trace.threads.iter().enumerate() {
+            let mut ran = 0;
+            for block in &thread.blocks {
+                let decoded = made.trace.decode(block).unwrap();
+                let mut stack = Stack::from_keyframe(&decoded.keyframe);
+                let summary = SummaryBuilder::new(99).summarize(&decoded.rows, &mut stack);
+                let functions = summary.functions.unwrap_or_default();
+                let acted = functions.iter().any(|f| f.id == wanted + 4 && f.acted());
+                let on_top = decoded.lanes().current().stack.top().is_some_and(|f| f.id() == wanted + 4)
+                    || functions.iter().any(|f| f.id == wanted + 4);
+                let mut here = found.iter().filter(|s| s.thread == index);
+                let told = here.any(|s| s.from <= block.base_tick && block.end_tick <= s.to);
+                prop_assert!(told || !acted, "{:?} {:?}", block, found);
+                ran += usize::from(on_top);
+            }
+            let blocks: usize =
+                found.iter().filter(|s| s.thread == index).map(|s| s.blocks).sum();
+            prop_assert!(blocks <= ran, "{} {}", blocks, ran);
         }
     }
 
