@@ -28,15 +28,17 @@ pub fn run(trace: &Trace, filter: &Filter, sort: Sort, net: bool, json: bool) ->
     let mut answer = report(trace, &selection);
     let left_out = leftout::left_out(trace, &selection);
     leftout::add_rows(&mut answer, &left_out);
+    let filtered = leftout::filtered(trace, &selection);
     let own = if net { net::subtract(trace, &selection, &mut answer) } else { None };
     let net = Net { asked: net, own };
     order(trace, &mut answer.functions, sort);
     let all = answer.functions.len();
     answer.functions.truncate(filter.limit.unwrap_or(usize::MAX));
     if json {
-        return Ok(output::print_json(to_json(trace, &answer, &left_out, net))?);
+        return Ok(output::print_json(to_json(trace, &answer, &left_out, net, &filtered))?);
     }
-    Ok(output::print(&to_text(trace, &answer, &left_out, net, all, output::width()))?)
+    let text = to_text(trace, &answer, &left_out, net, all, output::width());
+    Ok(output::print(&(text + &filtered_text(trace, &filtered)))?)
 }
 
 /// Whether the recorder's own time was to be taken out, and how many ticks of it were.
@@ -65,6 +67,7 @@ fn to_json(
     report: &Report,
     left_out: &BTreeMap<SymbolId, LeftOut>,
     net: Net,
+    filtered: &[SymbolId],
 ) -> Json {
     let closed = trace.processes.iter().any(|process| process.closed_sites > 0);
     let ns = |ticks| trace.clock.duration_ns(ticks);
@@ -93,8 +96,34 @@ fn to_json(
                 });
             }
         });
+        j.key("not_recorded").array(|j| {
+            for &symbol in filtered {
+                j.object(|j| trace.symbol_json(j, symbol));
+            }
+        });
     });
     json
+}
+
+/// Functions that are named in the text; of more only the number is told.
+const FILTERED_MAX: usize = 20;
+
+/// Which functions the recorder's filters left out, for people.
+fn filtered_text(trace: &Trace, filtered: &[SymbolId]) -> String {
+    if filtered.is_empty() {
+        return String::new();
+    }
+    let mut out = "Not recorded, by the filters:\n".to_owned();
+    for &symbol in filtered.iter().take(FILTERED_MAX) {
+        let name = trace.symbols.full_name(symbol);
+        let at = place(&trace.symbols, symbol);
+        out += &format!("  {}  {at}\n", escape::text(&name));
+    }
+    let more = filtered.len().saturating_sub(FILTERED_MAX);
+    if more > 0 {
+        out += &format!("  … {} more\n", grouped(more as u64));
+    }
+    out
 }
 
 /// What the records do not tell of a function, as members of its row.

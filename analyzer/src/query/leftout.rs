@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use rtrace_format::figures::{DEMOTED, Figures, OFF};
+use rtrace_format::symbol::FILTERED;
 
 use super::report::{Function, Report};
 use crate::model::{Process, SymbolId};
@@ -80,6 +81,20 @@ pub fn left_out(trace: &Trace, selection: &Selection) -> BTreeMap<SymbolId, Left
     let mut all = LeftOut::of_processes(processes.map(|(_, process)| process));
     all.retain(|symbol, _| selection.wants(*symbol));
     all
+}
+
+/// The functions that were asked for by name and met, but not recorded, by the recorder's
+/// filters; by name. None where no function was asked for: there may be thousands.
+pub fn filtered(trace: &Trace, selection: &Selection) -> Vec<SymbolId> {
+    if selection.functions.is_none() {
+        return Vec::new();
+    }
+    let symbols = trace.symbols.iter();
+    let filtered =
+        symbols.filter(|(id, symbol)| symbol.flags & FILTERED != 0 && selection.wants(*id));
+    let mut found: Vec<SymbolId> = filtered.map(|(id, _)| id).collect();
+    found.sort_by_cached_key(|&id| trace.symbols.full_name(id));
+    found
 }
 
 /// Adds a row for each function of which nothing but what was left out is known.

@@ -259,6 +259,11 @@ pub(crate) fn describe_process(packer: &mut Packer, dir: &Path, process: &Proces
         let known = figures.iter().filter_map(|entry| Some((entry, symbols.value(entry.id)?)));
         meta.set("figures", Value::List(figures::encode_list(known)));
     }
+    if process.header.filtered > 0 {
+        let sink = &mut packer.sink;
+        sink.symbols.take_filtered();
+        sink.symbols.write(&mut sink.writer)?;
+    }
     packer.process(number, &meta)
 }
 

@@ -10,7 +10,7 @@ use rtrace_format::Symbol;
 use rtrace_format::chunk::tag;
 use rtrace_format::index::IndexEntry;
 use rtrace_format::record::ID_MASK;
-use rtrace_format::symbol::{FIRST_ID, OVERFLOW_ID, UNIT, UNKNOWN_ID};
+use rtrace_format::symbol::{FILTERED, FIRST_ID, OVERFLOW_ID, UNIT, UNKNOWN_ID};
 
 use crate::error::Result;
 use crate::live::SymbolFile;
@@ -37,6 +37,8 @@ pub(crate) struct Symbols {
     raw: Vec<u32>,
     /// Raw ids at or above are nowhere in the symbols file.
     raw_end: usize,
+    /// The offset in the symbols file up to which filtered functions were looked for.
+    filtered_to: u64,
 }
 
 /// What readers tell symbols apart by: kind, module, qualified name, file and first line. A
@@ -61,6 +63,7 @@ impl Symbols {
             pending: Vec::new(),
             raw: vec![UNKNOWN_ID, OVERFLOW_ID, UNKNOWN_ID, UNKNOWN_ID],
             raw_end: 0,
+            filtered_to: 0,
         }
     }
 
@@ -103,6 +106,17 @@ impl Symbols {
     pub(crate) fn value(&mut self, raw: u32) -> Option<Vec<u8>> {
         let symbol = self.file.as_mut().and_then(|file| file.get(raw).ok().flatten());
         symbol.map(|symbol| symbol.encode())
+    }
+
+    /// Takes over the functions that the filters left out: no record names them, and who asks
+    /// for one is to learn why. What cannot be read of the symbols file keeps nobody from the rest.
+    pub(crate) fn take_filtered(&mut self) {
+        let Some(file) = &self.file else { return };
+        let Ok((symbols, end)) = file.scan_from(self.filtered_to) else { return };
+        self.filtered_to = end;
+        for (_, symbol) in symbols.iter().filter(|(_, symbol)| symbol.flags & FILTERED != 0) {
+            self.id_of(symbol);
+        }
     }
 
     #[cold]
