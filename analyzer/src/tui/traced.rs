@@ -31,8 +31,9 @@ use super::theme::Tint;
 use super::units;
 use super::worker::Ticket;
 
-/// Up to so many events are decoded for a lane's cells before anything is shown.
-const AT_ONCE: u64 = 2_000_000;
+/// Up to so many events are decoded for a lane's cells before anything is shown: with a screen
+/// full of lanes that is a tenth of a second.
+const AT_ONCE: u64 = 300_000;
 /// Beyond so many the summaries' picture is left as it is.
 const AT_ALL: u64 = 40_000_000;
 /// How many events the first screen of a killed program holds, about.
