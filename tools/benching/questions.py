@@ -6,11 +6,11 @@ from collections import namedtuple
 
 from .watched import first_picture, watched
 
-# `ask` gives a value of `unit` and the bytes of memory that the process had of its own.
+# `ask` gives a value of `unit`, and the process that it took, if it took one by itself.
 Question = namedtuple("Question", "ask unit reach once", defaults=["s", None, False])
 
 
-def of(view, trace, events):
+def of(view, trace, events, tour):
     """By name, every question to a trace of so many events."""
     info = json.loads(watched([view, "info", trace, "--json"]).output)
     length = info["duration_ns"]
@@ -19,7 +19,7 @@ def of(view, trace, events):
     def command(*arguments):
         def ask():
             ran = watched([view, *arguments[:1], trace, *arguments[1:]])
-            return ran.seconds, ran.own
+            return ran.seconds, ran
 
         return ask
 
@@ -30,9 +30,7 @@ def of(view, trace, events):
         return command("report", "--from", at(share), "--to", at(share + of))
 
     asked = {
-        "first picture of the terminal UI": Question(
-            lambda: first_picture([view, trace]), reach=0.2
-        ),
+        "first picture of the terminal UI": Question(picture(view, trace), reach=0.2),
         "info": Question(command("info"), reach=0.1),
         "report": Question(command("report"), reach=1.0),
     }
@@ -49,7 +47,8 @@ def of(view, trace, events):
         asked[f"its calls longer than 10 ms ({kind})"] = Question(
             command("calls", *pattern, "--longer-than", "10ms", "--limit", "50"), reach=1.0
         )
-    asked.update(frames(view, trace, events))
+    if tour:
+        asked.update(frames(view, trace))
     one = {min(os.sched_getaffinity(0))}
     asked["decoding and replay (verify), one core"] = Question(
         speed(view, trace, events, one), "M/s", 100.0
@@ -57,7 +56,9 @@ def of(view, trace, events):
     asked["decoding and replay (verify), two cores"] = Question(
         speed(view, trace, events, None), "M/s", 180.0
     )
-    asked["index, summaries and pyramid"] = Question(lambda: (overhead(trace), None), "%", 8.0, True)
+    asked["index, summaries and pyramid"] = Question(
+        lambda: (overhead(trace), None), "%", 8.0, True
+    )
     return asked
 
 
@@ -73,15 +74,23 @@ def functions(view, trace):
     return pattern(rows[0]), pattern(rows[-1])
 
 
-def speed(view, trace, events, cpus):
+def picture(view, trace):
     def ask():
-        ran = watched([view, "verify", trace], cpus=cpus)
-        return events / ran.seconds / 1e6, ran.own
+        ran = first_picture([view, trace])
+        return ran.seconds, ran
 
     return ask
 
 
-def frames(view, trace, events):
+def speed(view, trace, events, cpus):
+    def ask():
+        ran = watched([view, "verify", trace], cpus=cpus)
+        return events / ran.seconds / 1e6, ran
+
+    return ask
+
+
+def frames(view, trace):
     """The tour of the terminal UI, taken once: figures of all its frames."""
     taken = {}
 
@@ -89,8 +98,8 @@ def frames(view, trace, events):
         def ask():
             if not taken:
                 ran = watched([view, "bench-frames", trace, "--json"])
-                taken.update(json.loads(ran.output), own=ran.own)
-            return taken[key] / 1e9, taken["own"]
+                taken.update(json.loads(ran.output), ran=ran)
+            return taken[key] / 1e9, taken["ran"]
 
         return ask
 

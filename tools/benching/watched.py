@@ -1,9 +1,12 @@
 """Runs a process and watches the memory that is its own."""
 
+import fcntl
 import os
 import pty
 import select
+import struct
 import subprocess
+import termios
 import threading
 import time
 from collections import namedtuple
@@ -32,33 +35,29 @@ def watched(command, cpus=None):
     return Ran(seconds, usage.ru_utime + usage.ru_stime, own.most(), output)
 
 
-def first_picture(command, columns=200, rows=60, quiet=1.5):
-    """Runs it on a terminal until it has drawn nothing for a while: seconds to the last byte
-    of what it drew, and most bytes of its own."""
+def first_picture(command, columns=200, rows=60, pause=0.25):
+    """Runs it on a terminal until it has drawn something and then nothing for a moment, as it
+    does before it refines what it shows: seconds to the last byte, most bytes of its own."""
     began = time.perf_counter()
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ["TERM"] = "xterm-256color"
         os.execv(command[0], [str(part) for part in command])
-    import fcntl
-    import struct
-    import termios
-
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     own = Own(pid)
-    last = None
-    while select.select([terminal], [], [], quiet if last else 30)[0]:
+    last, drawn = began, 0
+    # A screen of this size takes more bytes than it has columns and rows.
+    while select.select([terminal], [], [], pause if drawn > columns * rows // 4 else 30)[0]:
         try:
-            if not os.read(terminal, 1 << 16):
-                break
+            drawn += len(os.read(terminal, 1 << 16))
         except OSError:
             break
         last = time.perf_counter()
     most = own.most()
     os.write(terminal, b"q")
+    _, _, usage = os.wait4(pid, 0)
     os.close(terminal)
-    os.waitpid(pid, 0)
-    return last - began, most
+    return Ran(last - began, usage.ru_utime + usage.ru_stime, most, b"")
 
 
 class Own:
