@@ -155,14 +155,19 @@ pub fn demotes_now(recording: &Recording, id: u32) -> bool {
     match controller.states.get_mut(&id) {
         Some(State::Off) => return true,
         Some(State::Pending(place, saved)) => {
+            let here = thread::current_ident();
+            if place.is_some_and(|(ident, at)| ident == here && thread::is_frame_here(at, id)) {
+                return false;
+            }
+            // Where it is open in this thread, that is all there is to know for some time.
+            if let Some(index) = thread::index_here(id) {
+                *place = Some((here, index));
+                return false;
+            }
+            // An outermost entry: the rare moment at which it may be open nowhere.
             *saved += 1;
-            let look = match *place {
-                Some((ident, index)) if ident == thread::current_ident() => {
-                    !thread::is_frame_here(index, id)
-                }
-                _ => saved.is_multiple_of(PATIENCE),
-            };
-            if !look {
+            let is_open = place.is_some_and(|(ident, at)| thread::is_frame_in(ident, at, id));
+            if is_open && !saved.is_multiple_of(PATIENCE) {
                 return false;
             }
             *place = thread::find_open(id);

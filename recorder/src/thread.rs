@@ -260,6 +260,24 @@ pub fn is_frame_here(index: usize, id: u32) -> bool {
     !writer.is_null() && unsafe { &*writer }.frame_id(index) == Some(id)
 }
 
+/// Where the current thread has something of `id` open in its running lane: the outermost place.
+pub fn index_here(id: u32) -> Option<usize> {
+    let writer = writer();
+    if writer.is_null() {
+        return None;
+    }
+    // SAFETY: the current thread's own writer, between events, with the GIL held.
+    let writer = unsafe { &*writer };
+    (0..writer.depth()).map_while(|index| writer.frame_id(index)).position(|open| open == id)
+}
+
+/// Whether frame `index` of what the thread `ident` has open is one of `id`; the GIL is held.
+pub fn is_frame_in(ident: usize, index: usize, id: u32) -> bool {
+    let mut entries = entries();
+    let entry = entries.iter_mut().find(|entry| entry.ident == ident);
+    entry.is_some_and(|entry| entry.writer().frame_id(index) == Some(id))
+}
+
 /// Visits everything that is open in any thread, with the thread's ident; the GIL is held.
 /// False where some of it is not known.
 fn visit_open(visit: &mut dyn FnMut(usize, Open) -> ControlFlow<()>) -> bool {

@@ -123,6 +123,23 @@ def test_recursion_is_given_up_at_its_outermost_entry_only(record):
     assert sum(e["kind"] == "return" for e in events) == len(calls)
 
 
+def test_threads_that_run_the_same_function_give_it_up_between_two_runs(record):
+    source = """\
+        import threading
+        def fib(n):
+            return n if n < 2 else fib(n - 1) + fib(n - 2)
+        for _ in range(300):
+            threads = [threading.Thread(target=fib, args=(12,)) for _ in range(3)]
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+        """
+    recorded = record(source, "--budget", "1", "--mode", "full", "--no-c-calls")
+    rows = {row["name"]: row for row in recorded.view("report")["functions"]}
+    # Of 300 times 3 times 465.
+    assert rows["fib"]["demoted"]["at_end"] and rows["fib"]["calls"] < 80_000
+    check_nesting(recorded.events())
+
+
 def test_after_a_kill_it_is_known(record):
     source = """\
         import os, signal

@@ -1,6 +1,8 @@
 """What it is run under: `begin()` gives a function that ends it and tells more of it."""
 
+import json
 import os
+import shutil
 import tempfile
 import time
 
@@ -20,6 +22,9 @@ def _rtrace(**options):
             told = {"stop_s": took}
             if options.get("mode") == "full":
                 told["trace_bytes"] = os.path.getsize(path)
+                keep = os.environ.get("RTRACE_BENCH_KEEP")
+                if keep:
+                    shutil.move(path, keep)
             folder.cleanup()
             return told
 
@@ -60,8 +65,43 @@ def _yappi():
     return lambda: yappi.stop() or {}
 
 
+def _cvf(**options):
+    """VizTracer's own compressed file of all that was recorded."""
+
+    def begin():
+        from viztracer import VizTracer
+        from viztracer.vcompressor import VCompressor
+
+        tracer = VizTracer(verbose=0, **options)
+        tracer.start()
+
+        def end():
+            tracer.stop()
+            with tempfile.TemporaryDirectory(prefix="rtrace-bench-") as folder:
+                path, packed = os.path.join(folder, "t.json"), os.path.join(folder, "t.cvf")
+                tracer.save(path)
+                with open(path) as file:
+                    VCompressor().compress(json.load(file), packed)
+                return {"trace_bytes": os.path.getsize(packed)}
+
+        return end
+
+    return begin
+
+
+def private_bytes():
+    """The resident memory of this process that is not shared: rings are."""
+    with open("/proc/self/status") as file:
+        found = dict(line.split(":", 1) for line in file)
+    return sum(int(found[name].split()[0]) for name in ("RssAnon", "RssFile")) * 1024
+
+
 BARE = {"bare": lambda: dict, "bare-long": lambda: dict}
-BUDGET = {"rtrace-budget-5": _rtrace(budget=5, c_calls=True)}
+SPECIAL = {
+    "rtrace-budget-5": _rtrace(budget=5, c_calls=True),
+    "rtrace-profile-python": _rtrace(hook="profile"),
+    "viztracer-cvf": _cvf(tracer_entries=10_000_000),
+}
 
 ALL = {
     "rtrace": _rtrace(),

@@ -171,6 +171,33 @@ def nothing():
     return lambda: None
 
 
+def ten_million():
+    """Ten million events of Python functions."""
+    one = fib()
+
+    def work():
+        for _ in range(34):
+            one()
+
+    return work
+
+
+def fib_once():
+    return fib()
+
+
+def mixed_once():
+    return mixed()
+
+
+# Run once, without a round before.
+SPECIAL = {
+    "nothing": nothing,
+    "ten_million": ten_million,
+    "fib_once": fib_once,
+    "mixed_once": mixed_once,
+}
+
 ALL = {
     made.__name__: made
     for made in (
