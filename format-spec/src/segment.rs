@@ -12,6 +12,8 @@
 //! 3. What is sealed never changes until the lap does, except by a rewind,
 //!    which is counted.
 
+pub mod live;
+
 use crate::bytes::{Reader, crc32_without, put_at, u32_at, u64_at};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Keyframe;

@@ -31,6 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rtrace_format::Kind;
 use rtrace_format::frame::{C_FUNCTION, RESUMED};
 use rtrace_format::record::ID_MASK;
+use rtrace_format::segment::live;
 
 use crate::clock::Ticks;
 use crate::writer::cold::Cold;
@@ -100,7 +101,7 @@ impl Writer {
         let word = (kind as u64) << 60 | u64::from(id) << 32 | delta;
         // SAFETY: the caller's promise.
         let cell = unsafe { &*cursor };
-        cell.store(word, Ordering::Release);
+        live::append(cell, word);
         self.cursor = cursor.wrapping_add(1);
         self.last_tick = tick;
     }

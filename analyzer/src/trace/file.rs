@@ -16,6 +16,9 @@ use super::error::{COPY_AGAIN, GIVE_A_TRACE, OpenError};
 use super::symbols::{IdMap, Symbols};
 use crate::model::Problem;
 
+/// The tags of chunks that are read as a whole when a file is opened.
+const SMALL: [[u8; 4]; 5] = [tag::SESSION, tag::PROCESS, tag::THREAD, tag::SYMBOLS, tag::INDEX];
+
 /// The content of a `trace.bin`, events left packed.
 #[derive(Debug)]
 pub(super) struct FileContent {
@@ -132,8 +135,11 @@ impl FileContent {
             })
         } else if header.tag == tag::NODE {
             NodeHeader::parse(payload).map(|node| self.nodes.push((offset, node)))
-        } else {
+        } else if SMALL.contains(&header.tag) {
             header.check(payload).and_then(|()| self.take_small(header.tag, payload))
+        } else {
+            // A tag of a later version, of whatever size: it is skipped, not read.
+            Ok(())
         };
         if let Err(error) = result {
             let at = error.at(offset + chunk::HEADER_LEN as u64);
@@ -166,7 +172,6 @@ impl FileContent {
                 }
             }
             tag::INDEX => self.is_final = Index::parse(payload)?.is_final,
-            // A tag of a later version.
             _ => {}
         }
         Ok(())

@@ -69,15 +69,9 @@ impl Writer {
         };
         let Some(figures) = recording.figures() else { return false };
         figures.take_back(id, ticks);
-        // Backwards, so that what a reader sees always ends at a zero; the counter last, but
-        // before anything new is stored: who saw any of both compares it and looks again.
-        let mut last = self.cursor;
-        while last > at {
-            last = last.wrapping_sub(1);
-            // SAFETY: between the entry and the cursor.
-            unsafe { &*last }.store(0, Ordering::Release);
-        }
-        place.rewind();
+        let count = (self.cursor as usize - at as usize) / 8;
+        // SAFETY: from the entry to the cursor, in the active segment.
+        place.take_back((0..count).map(|i| unsafe { &*at.wrapping_add(i) }));
         self.cursor = at;
         self.last_tick = start.wrapping_sub(entry.delta().into());
         self.weigh_taken_back(id, at, entry.kind() == Some(Kind::CCall));
