@@ -8,21 +8,24 @@ use ratatui::style::{Color, Modifier, Style};
 
 use super::caps::{Caps, Colors};
 
-/// Hues of modules; none is red. Each has three shades, all light enough for black text.
-const HUES: [[(u8, u8, u8); 3]; 10] = [
-    [(124, 175, 226), (103, 156, 210), (146, 192, 236)],
-    [(140, 200, 150), (118, 182, 130), (160, 214, 168)],
-    [(226, 190, 112), (210, 172, 92), (236, 206, 136)],
-    [(188, 160, 226), (170, 140, 212), (204, 180, 236)],
-    [(116, 200, 196), (94, 182, 178), (140, 214, 210)],
-    [(222, 164, 204), (206, 146, 188), (234, 184, 218)],
-    [(190, 202, 116), (172, 184, 96), (206, 216, 140)],
-    [(150, 166, 232), (130, 148, 216), (172, 186, 240)],
-    [(214, 176, 146), (198, 158, 126), (228, 194, 168)],
-    [(132, 206, 176), (112, 188, 156), (156, 220, 194)],
+/// Hues of modules, as indices of the 256 colours; none is red. Each has three shades, all light
+/// enough for black text. A screen has thousands of bars and shaded cells, each of which sends its
+/// colour to the terminal: an index takes a third of the bytes of 24 bits.
+const HUES: [[u8; 3]; 10] = [
+    [110, 74, 117],
+    [114, 108, 151],
+    [179, 222, 221],
+    [140, 146, 183],
+    [73, 116, 152],
+    [175, 182, 218],
+    [143, 149, 186],
+    [104, 105, 147],
+    [180, 137, 181],
+    [115, 79, 158],
 ];
 
-const GREYS: [(u8, u8, u8); 3] = [(150, 152, 158), (138, 140, 146), (164, 166, 172)];
+/// For C functions.
+const GREYS: [u8; 3] = [246, 244, 248];
 
 /// The colours of a function: chosen once, from hashes of its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +101,7 @@ impl Theme {
             return Style::new();
         }
         let shade = usize::from(tint.shade) % 3;
-        let (rgb, ansi) = match tint.hue {
+        let (index, ansi) = match tint.hue {
             None => (GREYS[shade], Color::Gray),
             Some(hue) => {
                 const ANSI: [Color; 5] =
@@ -107,41 +110,42 @@ impl Theme {
                 (HUES[hue][shade], ANSI[hue % ANSI.len()])
             }
         };
-        Style::new().bg(self.rgb(rgb, ansi)).fg(self.ink())
+        Style::new().bg(self.indexed(index, ansi)).fg(self.ink())
     }
 
-    /// Text on a call's bar. Black of the cube, wherever there is one: with every bar it is sent
-    /// to the terminal, and takes half the bytes of a colour in 24 bits.
-    fn ink(&self) -> Color {
+    /// A colour of the cube, wherever there is one.
+    fn indexed(&self, index: u8, ansi: Color) -> Color {
         match self.caps.colors {
             Colors::None => Color::Reset,
-            Colors::Ansi16 => Color::Black,
-            Colors::Ansi256 | Colors::True => Color::Indexed(16),
+            Colors::Ansi16 => ansi,
+            Colors::Ansi256 | Colors::True => Color::Indexed(index),
         }
     }
 
-    /// Calls merged into a cell: the colour of the one that held most, as a shade.
-    ///
-    /// One shade to each hue, and of the cube wherever there is one: a screen may have
-    /// thousands of such cells side by side, and each change of colour is sent to the terminal.
+    /// Text on a call's bar.
+    fn ink(&self) -> Color {
+        self.indexed(16, Color::Black)
+    }
+
+    /// Calls merged into a cell: the colour of the one that held most, as a shade. There is one
+    /// shade to each hue: a screen may have thousands of such cells side by side.
     pub fn merged(&self, tint: Tint) -> Style {
         let call = self.call(Tint { shade: 0, ..tint });
-        match call.bg.map(|bg| self.deeper(bg)) {
-            Some(Color::Rgb(r, g, b)) => Style::new().fg(Color::Indexed(cube(r, g, b))),
+        match call.bg {
+            Some(Color::Indexed(index)) if self.light => {
+                Style::new().fg(Color::Indexed(deeper(index)))
+            }
             Some(bg) => Style::new().fg(bg),
             None => Style::new(),
         }
     }
 
-    /// A bar's colour as one of text: on a light background dark enough to be seen.
-    fn deeper(&self, color: Color) -> Color {
-        match color {
-            Color::Rgb(r, g, b) if self.light => {
-                let deep = |c: u8| (u16::from(c) * 5 / 8) as u8;
-                Color::Rgb(deep(r), deep(g), deep(b))
-            }
-            other => other,
+    /// Calls merged into a cell, one of which an exception left.
+    pub fn merged_exception(&self) -> Style {
+        if !self.has_color() {
+            return Style::new().add_modifier(Modifier::BOLD);
         }
+        Style::new().fg(self.indexed(if self.light { 160 } else { 203 }, Color::Red))
     }
 
     /// A call that the filter leaves out, on the timeline.
@@ -301,6 +305,19 @@ impl Theme {
     /// `utf8`, or `ascii` where that is all there is.
     pub fn pick(&self, utf8: &'static str, ascii: &'static str) -> &'static str {
         if self.caps.ascii { ascii } else { utf8 }
+    }
+}
+
+/// A colour of the cube or the grey ramp as one of text on a light background.
+fn deeper(index: u8) -> u8 {
+    match index {
+        16..=231 => {
+            let at = index - 16;
+            let down = |step: u8| step.saturating_sub(1);
+            16 + 36 * down(at / 36) + 6 * down(at / 6 % 6) + down(at % 6)
+        }
+        232.. => index.saturating_sub(6).max(232),
+        _ => index,
     }
 }
 

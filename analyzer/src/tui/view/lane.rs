@@ -254,7 +254,7 @@ impl Painter<'_> {
             let glyph =
                 if cell.exception { theme.merged_exception_glyph() } else { theme.merged_glyph() };
             if cell.exception {
-                style = style.patch(theme.alarm());
+                style = style.patch(theme.merged_exception());
             }
             if self.holds_selection(depth, col) {
                 style = style.patch(theme.selected());
