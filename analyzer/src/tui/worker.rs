@@ -17,6 +17,9 @@ use super::source::{DiffAsk, EventsAsk, Find, LaneAsk, MomentAsk, Part, Source, 
 const FEWEST_WORKERS: usize = 2;
 /// More threads than this gain nothing: the screen has few lanes at a time.
 const MOST_WORKERS: usize = 4;
+/// How much nicer workers are than the thread that takes keys and draws: that one never waits for
+/// them where cores are few. Where the system has another mind about it, nothing is lost.
+const NICER: i32 = 5;
 
 /// A question for a worker.
 #[derive(Clone, Debug, PartialEq)]
@@ -260,6 +263,8 @@ fn next(shared: &Shared) -> Option<Queued> {
 }
 
 fn work(shared: &Shared, messages: &Sender<Msg>) {
+    // Of Linux's threads each has a niceness of its own.
+    rustix::process::nice(NICER).ok();
     while let Some(Queued { job, generation, cancelled }) = next(shared) {
         let slot = job.slot();
         let ticket = Ticket {
