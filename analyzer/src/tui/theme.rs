@@ -229,7 +229,7 @@ impl Theme {
     /// Text that is in the background.
     pub fn dim(&self) -> Style {
         if self.has_color() {
-            Style::new().fg(self.rgb(self.on((128, 134, 144), (104, 108, 118)), Color::DarkGray))
+            Style::new().fg(self.indexed(if self.light { 242 } else { 245 }, Color::DarkGray))
         } else {
             Style::new()
         }
