@@ -2,23 +2,17 @@
 
 mod diff;
 mod events;
+mod labels;
 mod moment;
 mod source;
 mod tables;
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::Arc;
-
-use rtrace_format::SymbolKind;
-use rtrace_format::symbol::FILTERED;
 
 use crate::escape;
 use crate::model::{End, Missing, SymbolId, Thread, TickRange};
 use crate::query::calls::{self, Call, CallAt, CallEnd};
-use crate::query::leftout::LeftOut;
 use crate::query::timeline::{self, Gap, GapKind, Lane, LaneOf};
 use crate::trace::{OpenOptions, Selection, Trace};
 
@@ -27,8 +21,6 @@ use super::source::{
     Hits, Label, LaneAsk, LaneInfo, Moment, MomentAsk, Overview, Part, Selected, Source, SourceAsk,
     SourcePage, State, Step,
 };
-use super::theme::Tint;
-use super::units;
 use super::worker::Ticket;
 
 /// Up to so many events are decoded for a lane's cells before anything is shown: with a screen
@@ -55,13 +47,7 @@ impl Traced {
     /// The source of a trace that was opened with `options`, to show `range` first.
     pub fn new(trace: Trace, options: OpenOptions, range: (Option<i64>, Option<i64>)) -> Traced {
         let lanes = timeline::lanes(&trace);
-        let cwd = cwd_of(&trace);
-        let left_out = LeftOut::of_processes(&trace.processes);
-        let label = |(id, symbol)| Label {
-            left_out: words_of(symbol, left_out.get(&id), &trace),
-            ..label(symbol, cwd)
-        };
-        let labels = Arc::new(trace.symbols.iter().map(label).collect());
+        let labels = Arc::new(labels::of(&trace));
         Traced { trace, options, other: None, range, lanes, labels }
     }
 
@@ -263,60 +249,6 @@ fn last_events(thread: &Thread) -> Option<u64> {
     let share = u128::from(ticks) * u128::from(LAST_EVENTS.min(block.events));
     let back = share / u128::from(block.events.max(1));
     Some(block.end_tick - back as u64)
-}
-
-/// Where the first process of a trace was started.
-fn cwd_of(trace: &Trace) -> &Path {
-    let cwd = trace.processes.first().map(|process| process.cwd.as_slice()).unwrap_or_default();
-    Path::new(OsStr::from_bytes(cwd))
-}
-
-/// A file as it is shown: from `cwd` on where it lies below that.
-fn shown<'f>(file: &'f [u8], cwd: &Path) -> &'f [u8] {
-    let below = file.strip_prefix(cwd.as_os_str().as_bytes());
-    below.and_then(|below| below.strip_prefix(b"/")).unwrap_or(file)
-}
-
-/// A symbol's label; files that are not absolute lie below `cwd`.
-fn label(symbol: &rtrace_format::Symbol, cwd: &Path) -> Label {
-    let c = symbol.kind == SymbolKind::C;
-    let file = escape::text(shown(&symbol.file, cwd));
-    let place =
-        if c || file.is_empty() { String::new() } else { format!("{file}:{}", symbol.first_line) };
-    Label {
-        name: escape::text(&symbol.qualname).into_owned(),
-        module: escape::text(&symbol.module).into_owned(),
-        place,
-        source: (!c && !file.is_empty())
-            .then(|| (cwd.join(OsStr::from_bytes(&symbol.file)), symbol.first_line)),
-        tint: Tint::of(&symbol.module, &symbol.qualname, c),
-        c,
-        left_out: None,
-    }
-}
-
-/// What of a function's calls is not in the records, and why.
-fn words_of(
-    symbol: &rtrace_format::Symbol,
-    left: Option<&LeftOut>,
-    trace: &Trace,
-) -> Option<String> {
-    if symbol.flags & FILTERED != 0 {
-        return Some("not recorded: a filter leaves it out".to_owned());
-    }
-    let left = left?;
-    let mut words = Vec::new();
-    if let Some(demoted) = left.demoted() {
-        let at = units::moment_for(trace.clock.ns(demoted.tick), 1_000_000);
-        words.push(match demoted.at_end {
-            true => format!("not recorded from {at} on, to keep the budget"),
-            false => format!("not recorded for a while from {at}, to keep the budget"),
-        });
-    }
-    if let (taken @ 1.., _) = left.taken_back() {
-        words.push(format!("{} short calls taken back", units::count(taken)));
-    }
-    Some(words.join("; ")).filter(|words| !words.is_empty())
 }
 
 impl Source for Traced {

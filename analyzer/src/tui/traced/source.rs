@@ -12,7 +12,8 @@ use crate::query::lines::lines;
 use crate::tui::source::{MadeRow, SourceAsk, SourceLine, SourcePage};
 use crate::tui::worker::Ticket;
 
-use super::{Traced, cwd_of, shown};
+use super::Traced;
+use super::labels::{cwd_of, shown};
 
 /// Longer files are no source of a person's.
 const LONGEST: u64 = 8 << 20;
