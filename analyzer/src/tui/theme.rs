@@ -12,16 +12,16 @@ use super::caps::{Caps, Colors};
 /// enough for black text. A screen has thousands of bars and shaded cells, each of which sends its
 /// colour to the terminal: an index takes a third of the bytes of 24 bits.
 const HUES: [[u8; 3]; 10] = [
-    [110, 74, 117],
+    [110, 74, 153],
     [114, 108, 151],
-    [179, 222, 221],
+    [179, 222, 136],
     [140, 146, 183],
     [73, 116, 152],
-    [175, 182, 218],
+    [175, 182, 132],
     [143, 149, 186],
     [104, 105, 147],
     [180, 137, 181],
-    [115, 79, 158],
+    [115, 79, 72],
 ];
 
 /// For C functions.
