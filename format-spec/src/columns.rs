@@ -20,34 +20,36 @@ pub fn split(words: &[u64], out: &mut Vec<u8>) {
     }
 }
 
-/// So many words are joined at a time.
-const GROUP: usize = 32;
-
 /// The words of `planes`, whose length is a multiple of eight.
 pub fn join(planes: &[u8]) -> Vec<u64> {
     let n = planes.len() / 8;
     let planes: [&[u8]; 8] = std::array::from_fn(|k| &planes[k * n..(k + 1) * n]);
     let mut words = Vec::with_capacity(n);
-    let groups: [&[[u8; GROUP]]; 8] = planes.map(|plane| plane.as_chunks().0);
-    let [p0, p1, p2, p3, p4, p5, p6, p7] = groups;
-    // By pairs, of which each step is one that a compiler makes vector instructions of.
-    for i in 0..n / GROUP {
-        let low = fours(&twos(&p0[i], &p1[i]), &twos(&p2[i], &p3[i]));
-        let high = fours(&twos(&p4[i], &p5[i]), &twos(&p6[i], &p7[i]));
-        words.extend((0..GROUP).map(|k| u64::from(low[k]) | u64::from(high[k]) << 32));
+    let [p0, p1, p2, p3, p4, p5, p6, p7] = planes.map(|plane| plane.as_chunks::<8>().0);
+    let rows = p0.iter().zip(p1).zip(p2).zip(p3).zip(p4).zip(p5).zip(p6).zip(p7);
+    for (((((((a, b), c), d), e), f), g), h) in rows {
+        words.extend_from_slice(&transpose([*a, *b, *c, *d, *e, *f, *g, *h]));
     }
     words.extend((words.len()..n).map(|i| u64::from_le_bytes(planes.map(|plane| plane[i]))));
     words
 }
 
+/// Word `i` of the result is byte `i` of every row: eight words for the price of three.
 #[inline]
-fn twos(low: &[u8; GROUP], high: &[u8; GROUP]) -> [u16; GROUP] {
-    std::array::from_fn(|k| u16::from(low[k]) | u16::from(high[k]) << 8)
-}
-
-#[inline]
-fn fours(low: &[u16; GROUP], high: &[u16; GROUP]) -> [u32; GROUP] {
-    std::array::from_fn(|k| u32::from(low[k]) | u32::from(high[k]) << 16)
+fn transpose(rows: [[u8; 8]; 8]) -> [u64; 8] {
+    let mut words = rows.map(u64::from_le_bytes);
+    // Blocks of 4x4, 2x2 and 1x1 bytes beside the diagonal change places.
+    for (step, mask) in
+        [(4, 0x0000_0000_FFFF_FFFF), (2, 0x0000_FFFF_0000_FFFF), (1, 0x00FF_00FF_00FF_00FF)]
+    {
+        for low in (0..8).filter(|at| at & step == 0) {
+            let high = low + step;
+            let both = (words[low] >> (8 * step) ^ words[high]) & mask;
+            words[high] ^= both;
+            words[low] ^= both << (8 * step);
+        }
+    }
+    words
 }
 
 #[cfg(test)]
