@@ -86,12 +86,14 @@ keys C-c
 await 'left with 0'
 
 # A signal restores the screen as well, and ends us as it would end any program.
-keys 'clear' Enter
-open
 shell=$(tm display-message -p -t main '#{pane_pid}')
-kill -TERM "$(ps -o pid= --ppid "$shell" | head -n 1 | tr -d ' ')"
-await 'left with 143'
-await no 'MainThread'
+for signal in TERM:143 HUP:129; do
+    keys 'clear' Enter
+    open
+    kill -"${signal%:*}" "$(ps -o pid= --ppid "$shell" | head -n 1 | tr -d ' ')"
+    await "left with ${signal#*:}"
+    await no 'MainThread'
+done
 keys 'echo typed' Enter
 await 'typed'
 echo "the terminal UI passed"
