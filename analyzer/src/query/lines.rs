@@ -24,7 +24,7 @@ pub struct LineCost {
     pub hits: u64,
     /// Ticks on it and in no call made from it.
     pub self_ticks: u64,
-    /// Ticks on it, calls and all.
+    /// Ticks on it, calls and all; where a call made from it comes back to it, once.
     pub total_ticks: u64,
     /// Exceptions that passed it.
     pub raised: u64,
@@ -35,7 +35,7 @@ pub struct LineCost {
 pub struct Made {
     /// How many that ended.
     pub calls: u64,
-    /// Ticks in them.
+    /// Ticks in them; in one within another, once.
     pub ticks: u64,
 }
 
@@ -97,13 +97,45 @@ struct Open {
     inside: u64,
 }
 
+/// The open frames of a fiber, the outermost first, and how many of them are on a line, and in a
+/// call of a function made from it: more than one where calls come back to it.
+#[derive(Default)]
+struct OpenFrames {
+    frames: Vec<Open>,
+    on_line: HashMap<u32, u32, FastHash>,
+    in_call: HashMap<(u32, SymbolId), u32, FastHash>,
+}
+
+impl OpenFrames {
+    fn push(&mut self, open: Open) {
+        if let Some(caller) = self.frames.last().filter(|caller| caller.ours) {
+            *self.in_call.entry((caller.line, open.symbol)).or_default() += 1;
+        }
+        if open.ours {
+            *self.on_line.entry(open.line).or_default() += 1;
+        }
+        self.frames.push(open);
+    }
+}
+
+/// One less; whether it was the last.
+fn was_last<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, u32, FastHash>, key: K) -> bool {
+    let Some(count) = counts.get_mut(&key) else { return true };
+    *count -= 1;
+    let last = *count == 0;
+    if last {
+        counts.remove(&key);
+    }
+    last
+}
+
 struct Counter<'a> {
     trace: &'a Trace,
     wanted: &'a dyn Fn(SymbolId) -> bool,
     cancelled: &'a dyn Fn() -> bool,
     range: TickRange,
-    /// The open frames of each fiber, the outermost first.
-    lanes: HashMap<u32, Vec<Open>, FastHash>,
+    /// By fiber.
+    lanes: HashMap<u32, OpenFrames, FastHash>,
     current: u32,
     out: &'a mut Lines,
     last: u64,
@@ -117,31 +149,34 @@ impl Counter<'_> {
         Open { symbol, ours, line, entered: tick, since: tick, inside: 0 }
     }
 
-    /// Adds up the line that a frame leaves.
-    fn leave_line(&mut self, open: &Open, tick: u64) {
-        if open.ours {
-            let ticks = tick.saturating_sub(open.since);
-            let cost = self.out.costs.entry(open.line).or_default();
-            cost.total_ticks += ticks;
-            cost.self_ticks += ticks.saturating_sub(open.inside);
-        }
+    /// Adds up the line that a frame leaves; it is the last frame on it, or not.
+    fn leave_line(&mut self, open: &Open, last: bool, tick: u64) {
+        let ticks = tick.saturating_sub(open.since);
+        let cost = self.out.costs.entry(open.line).or_default();
+        cost.total_ticks += if last { ticks } else { 0 };
+        cost.self_ticks += ticks.saturating_sub(open.inside);
     }
 
     /// Leaves the frames of the running lane from `depth` on.
     fn leave(&mut self, depth: usize, tick: u64) {
-        while let Some(frames) = self.lanes.get_mut(&self.current).filter(|f| f.len() > depth) {
-            let Some(open) = frames.pop() else { return };
+        while let Some(lane) = self.lanes.get_mut(&self.current).filter(|l| l.frames.len() > depth)
+        {
+            let Some(open) = lane.frames.pop() else { return };
             let ticks = tick.saturating_sub(open.entered);
-            let caller = frames.last_mut().filter(|caller| caller.ours).map(|caller| {
+            let caller = lane.frames.last_mut().filter(|caller| caller.ours).map(|caller| {
                 caller.inside += ticks;
                 caller.line
             });
             if let Some(line) = caller {
                 let made = self.out.made.entry((line, open.symbol)).or_default();
                 made.calls += 1;
-                made.ticks += ticks;
+                made.ticks +=
+                    if was_last(&mut lane.in_call, (line, open.symbol)) { ticks } else { 0 };
             }
-            self.leave_line(&open, tick);
+            if open.ours {
+                let last = was_last(&mut lane.on_line, open.line);
+                self.leave_line(&open, last, tick);
+            }
         }
     }
 
@@ -155,12 +190,14 @@ impl Counter<'_> {
 
     fn line(&mut self, depth: u32, line: u32, tick: u64) {
         self.out.recorded = true;
-        let frames = self.lanes.get_mut(&self.current);
-        let Some(open) = frames.and_then(|frames| frames.get_mut(depth as usize)) else { return };
+        let Some(lane) = self.lanes.get_mut(&self.current) else { return };
+        let Some(open) = lane.frames.get_mut(depth as usize) else { return };
         let before = *open;
         (open.line, open.since, open.inside) = (line, tick, 0);
         if before.ours {
-            self.leave_line(&before, tick);
+            let last = was_last(&mut lane.on_line, before.line);
+            *lane.on_line.entry(line).or_default() += 1;
+            self.leave_line(&before, last, tick);
             self.out.costs.entry(line).or_default().hits += 1;
         }
     }
@@ -170,9 +207,9 @@ impl Visitor for Counter<'_> {
     fn begin(&mut self, lane: &Lane, tick: u64) {
         self.current = lane.fiber;
         self.leave(0, tick);
-        let frames =
-            frames(&lane.stack).into_iter().map(|symbol| self.open(symbol, tick)).collect();
-        self.lanes.insert(lane.fiber, frames);
+        let mut open = OpenFrames::default();
+        frames(&lane.stack).into_iter().for_each(|symbol| open.push(self.open(symbol, tick)));
+        self.lanes.insert(lane.fiber, open);
     }
 
     fn switched(&mut self, lane: &Lane, _: u64) {
@@ -262,5 +299,36 @@ mod tests {
         assert_eq!(found.costs[&41], cost(1, 10, 20));
         assert_eq!(found.costs[&42], cost(1, 5, 5));
         assert_eq!(found.made, HashMap::from([((41, g), Made { calls: 1, ticks: 10 })]));
+    }
+
+    /// `f` calls itself twice over: the time of all three is that of the outermost.
+    #[test]
+    fn a_recursion_is_no_longer_than_its_outermost_call() {
+        for with_lines in [false, true] {
+            let mut builder = TraceBuilder::new("full");
+            builder.process(0, "trace", &[]);
+            let f = builder.python("f");
+            builder.thread(1, 0, b"main", &[]);
+            let mut pen = Pen::new(1, &[]);
+            for _ in 0..3 {
+                pen.put(Kind::Call, f, 10);
+                if with_lines {
+                    pen.put(Kind::Line, 41, 0);
+                }
+            }
+            for _ in 0..3 {
+                pen.put(Kind::Return, f, 5);
+            }
+            builder.events(&mut pen, (8, 24));
+            let (trace, _dir) = open(&builder.finish());
+            let everything = Selection::everything(&trace);
+            let found = lines(&trace, &everything, &|_| true, &|| false).unwrap();
+            let f = trace.symbols.iter().find(|(_, s)| s.qualname == b"f").unwrap().0;
+            let line = if with_lines { 41 } else { trace.symbols.get(f).first_line };
+            // 10 + 10 + 5 + 5 + 5 ticks, of which all are spent in `f` itself.
+            let cost = LineCost { hits: 3, self_ticks: 35, total_ticks: 35, raised: 0 };
+            assert_eq!(found.costs[&line], cost, "lines: {with_lines}");
+            assert_eq!(found.made[&(line, f)], Made { calls: 2, ticks: 25 - 5 });
+        }
     }
 }

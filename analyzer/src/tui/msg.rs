@@ -77,6 +77,8 @@ pub enum Answer {
 pub enum Effect {
     /// Ask the workers.
     Ask(Job, Generation),
+    /// What was asked in this slot is not wanted any more.
+    Cancel(Slot),
     /// Draw everything anew.
     Redraw,
     /// Put a text on the clipboard.

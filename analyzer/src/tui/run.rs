@@ -135,6 +135,7 @@ impl Screen {
         for effect in effects {
             match effect {
                 Effect::Ask(job, generation) => self.pool.ask(job, generation),
+                Effect::Cancel(slot) => self.pool.cancel(slot),
                 Effect::Redraw => terminal.redraw()?,
                 Effect::Suspend => {
                     terminal.suspend()?;

@@ -219,7 +219,7 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         C::Palette => model.overlays.push(Overlay::Palette(String::new(), 0)),
         C::Back if model.view == View::Timeline => effects.push(Effect::Quit(None)),
         C::Back => lists::show(model, View::Timeline),
-        C::Cancel => cancel(model),
+        C::Cancel => cancel(model, effects),
         C::QuitNow => effects.push(Effect::Quit(None)),
         C::Search => prompt::open(model, Ask::Search),
         C::Filter => prompt::open(model, Ask::Filter),
@@ -298,9 +298,22 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
     }
 }
 
-/// Esc: the mark goes first, then the search, then the selection. It never quits.
-fn cancel(model: &mut Model) {
-    if model.mark.take().is_some() {
+/// Esc: what is being computed goes first, then the mark, the search, the selection. It never
+/// quits.
+fn cancel(model: &mut Model, effects: &mut Vec<Effect>) {
+    // The picture itself is not among it: that is always wanted.
+    let computed = |slot: &Slot| !matches!(slot, Slot::Lane(_) | Slot::Density | Slot::Refresh);
+    let mut cancelled = false;
+    for (slot, pending) in &mut model.pending {
+        if pending.open && computed(slot) {
+            pending.open = false;
+            cancelled = true;
+            effects.push(Effect::Cancel(*slot));
+        }
+    }
+    if cancelled {
+        model.say("cancelled; another range, filter or function asks anew");
+    } else if model.mark.take().is_some() {
     } else if !model.search.text.is_empty() {
         model.search = Search::default();
         table::arrange(model);

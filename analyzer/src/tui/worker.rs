@@ -183,6 +183,15 @@ struct Queue {
     closed: bool,
 }
 
+impl Queue {
+    fn cancel(&mut self, slot: Slot) {
+        self.waiting.retain(|queued| queued.job.slot() != slot);
+        if let Some(running) = self.running.get(&slot) {
+            running.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
@@ -210,14 +219,16 @@ impl Pool {
         Pool { shared }
     }
 
+    /// Whatever was asked in a slot is cancelled.
+    pub fn cancel(&self, slot: Slot) {
+        lock(&self.shared.queue).cancel(slot);
+    }
+
     /// Asks; whatever was asked before in the same slot is cancelled.
     pub fn ask(&self, job: Job, generation: Generation) {
         let slot = job.slot();
         let mut queue = lock(&self.shared.queue);
-        queue.waiting.retain(|queued| queued.job.slot() != slot);
-        if let Some(running) = queue.running.get(&slot) {
-            running.store(true, Ordering::Relaxed);
-        }
+        queue.cancel(slot);
         let cancelled = Arc::new(AtomicBool::new(false));
         let queued = Queued { job, generation, cancelled };
         // Lanes may be many and long; what a hand has just asked for goes before them.

@@ -279,7 +279,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(Global, C::Suspend, "suspend", &[ctrl('z')], "suspend", ""),
     bind(Global, C::Palette, "palette", &[ch(':'), ctrl('p')], "find a command by its name", ""),
     bind(Global, C::Help, "help", &[ch('?')], "this help", "help"),
-    bind(Global, C::Cancel, "cancel", &[code(K::Esc)], "cancel: range, search, selection", ""),
+    bind(Global, C::Cancel, "cancel", &[code(K::Esc)], "cancel: computing, range, search, selection", ""),
     bind(Global, C::Back, "quit", &[ch('q')], "back to the timeline, or quit", "quit"),
     bind(Global, C::QuitNow, "quit-now", &[ctrl('c')], "quit", ""),
 ];

@@ -62,7 +62,7 @@ impl Driven {
                 Effect::Quit(_) => self.quit = true,
                 Effect::Copy(text) => self.copied.push(text),
                 Effect::Edit { file, line } => self.edited.push((file, line)),
-                Effect::Redraw | Effect::Suspend | Effect::Mouse(_) => {}
+                Effect::Cancel(_) | Effect::Redraw | Effect::Suspend | Effect::Mouse(_) => {}
             }
         }
     }

@@ -161,7 +161,8 @@ fn refreshed(model: &mut Model, overview: Overview) {
     }
     if ended {
         let how = match model.overview.state {
-            State::Dead => "the program was killed: this is its last moment",
+            State::Dead if model.follow => "the program was killed: this is its last moment",
+            State::Dead => "the program was killed",
             State::Finished => "the program has ended",
             State::Live | State::Unknown => "the recording cannot be followed any more",
         };

@@ -560,3 +560,29 @@ fn two_ranges_are_compared() {
     screen.keys("<Enter>");
     assert_eq!((screen.model.view, screen.model.caret), (View::Timeline, 510_000_000));
 }
+
+#[test]
+fn esc_cancels_what_is_being_computed() {
+    use crate::tui::msg::Effect;
+    use crate::tui::source::Source;
+    use crate::tui::update::update;
+    use crate::tui::worker::{Job, Slot};
+    let overview = Invented::server().overview();
+    let mut model = crate::tui::model::Model::new(overview, TRUE, (100, 30));
+    let mut press = |code| {
+        let effects = update(&mut model, Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)));
+        (effects, model.pending.get(&Slot::Functions).is_some_and(|pending| pending.open))
+    };
+    let asks = |effects: &[Effect]| {
+        effects.iter().any(|effect| matches!(effect, Effect::Ask(Job::Functions(_), _)))
+    };
+    let (effects, open) = press(KeyCode::Char('2'));
+    assert!(asks(&effects) && open);
+    let (effects, open) = press(KeyCode::Esc);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Cancel(Slot::Functions))));
+    assert!(!asks(&effects) && !open);
+    let (effects, _) = press(KeyCode::Char('j'));
+    assert!(!asks(&effects), "it is not asked again by itself");
+    let (effects, open) = press(KeyCode::Char('t'));
+    assert!(asks(&effects) && open, "another filter asks anew");
+}

@@ -19,8 +19,10 @@ pub(super) fn paint(model: &Model, area: Rect, buf: &mut Buffer) {
     let theme = &model.theme;
     let shown = model.exceptions.exceptions.as_ref();
     let range = shown.map_or(model.range(), |of| (of.part.from, of.part.to));
-    let types = shown.map_or(0, |of| of.rows.len());
-    let kinds = format!("{types} kind{} of exceptions", if types == 1 { "" } else { "s" });
+    let kinds = shown.map_or(String::new(), |of| match of.rows.len() {
+        1 => "1 kind of exceptions".to_owned(),
+        types => format!("{types} kinds of exceptions"),
+    });
     lists::title(model, area, range, &kinds, Slot::Exceptions, true, buf);
     let figures: Vec<_> = FIGURES.iter().filter(|(_, _, least)| area.width >= *least).collect();
     let head = area.y + 1;

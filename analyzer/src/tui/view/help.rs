@@ -11,7 +11,7 @@ use super::paint;
 /// Width of the column of keys.
 const KEYS: usize = 12;
 /// A column of help is as wide as its longest line, keys included.
-const COLUMN: usize = 47;
+const COLUMN: usize = 54;
 
 /// The lines of help: heads, and keys with what they do.
 pub fn lines(model: &Model) -> Vec<(String, String)> {

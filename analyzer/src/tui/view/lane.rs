@@ -358,7 +358,7 @@ fn gutter(model: &Model, layout: &Layout, lane: &Lane, place: &LanePlace, buf: &
     let short = format!("{pid}{busy}");
     lines.push((if text::width(&serial) <= width { serial } else { short.clone() }, theme.dim()));
     if !hidden.is_empty() {
-        let long = format!("{hidden} rows");
+        let long = format!("{hidden} row{}", if above + below == 1 { "" } else { "s" });
         lines.push((if text::width(&long) <= width { long } else { hidden.clone() }, theme.dim()));
     }
     if info.lost > 0 {
