@@ -62,9 +62,6 @@ pub struct Writer {
     /// Calls that take fewer ticks are taken back; 0 for none.
     short: u64,
     ticks: Ticks,
-    /// The symbol of the C function that was called last, and the object; 0 for none.
-    callee_id: u32,
-    callee: usize,
     cold: Cold,
 }
 
@@ -213,15 +210,12 @@ impl Writer {
         unsafe { self.set_depth(top) };
     }
 
-    /// A `c_call` of `id`, made by calling the object `callee`. Dropped where no frame is open:
-    /// its caller is not recorded.
+    /// A `c_call` of `id`. Dropped where no frame is open: its caller is not recorded.
     #[inline(always)]
-    pub fn enter_c(&mut self, callee: usize, id: u32) -> bool {
+    pub fn enter_c(&mut self, id: u32) -> bool {
         if self.depth == 0 {
             return self.enter_c_cold(id);
         }
-        self.callee = callee;
-        self.callee_id = id;
         self.enter(Kind::CCall, id)
     }
 
@@ -230,14 +224,6 @@ impl Writer {
     fn enter_c_cold(&mut self, id: u32) -> bool {
         // A thread that shall have a ring, or whose events are counted.
         self.cold.ring.is_none() && self.enter_cold(Kind::CCall, id, self.ticks.now())
-    }
-
-    /// The id of the latest `c_call`, if it was the object `callee` that was called and nothing
-    /// was asked since: the caller holds that object until the call is over, so that no other
-    /// one has its address.
-    #[inline(always)]
-    pub fn take_callee(&mut self, callee: usize) -> Option<u32> {
-        (std::mem::take(&mut self.callee) == callee).then_some(self.callee_id)
     }
 
     /// A `line` or `opcode` record of the innermost frame; dropped where none is open.
@@ -283,8 +269,6 @@ impl Writer {
             live_depth: ptr::null(),
             short: 0,
             ticks,
-            callee_id: 0,
-            callee: 0,
             cold,
         }
     }

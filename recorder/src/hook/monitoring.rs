@@ -272,7 +272,7 @@ unsafe fn on_call_site(args: *const *mut PyObject) -> *mut PyObject {
         return unsafe { on_odd_call_site(caller, callee) };
     };
     // SAFETY: the current thread's own writer, with the GIL held.
-    if unsafe { (*writer).enter_c(callee as usize, id) } {
+    if unsafe { (*writer).enter_c(id) } {
         attach::attend();
     }
     none()
@@ -294,7 +294,7 @@ unsafe fn on_odd_call_site(code: *mut PyObject, callee: *mut PyObject) -> *mut P
     let id = unsafe { callable::id(callee) };
     if id & SKIP == 0 {
         // SAFETY: the current thread's own writer, with the GIL held.
-        if unsafe { (*attach::writer()).enter_c(callee as usize, id) } {
+        if unsafe { (*attach::writer()).enter_c(id) } {
             attach::attend();
         }
     } else if budget::is_active() {
@@ -332,23 +332,22 @@ unsafe fn at_skipped_callee(caller: u32, callable: *mut PyObject, id: u32) -> *m
 /// - the arguments of such an event, with the GIL held.
 #[inline(always)]
 unsafe fn on_callable(args: *const *mut PyObject, kind: Kind) -> *mut PyObject {
-    // SAFETY: the caller's promise.
-    let callee = unsafe { argument(args, 2) };
-    if let Some(writer) = thread::latest() {
-        // SAFETY: the current thread's own writer, with the GIL held.
-        let writer = unsafe { &mut *writer };
-        if let Some(id) = writer.take_callee(callee as usize) {
-            if writer.leave(kind, id) {
-                attach::attend();
-            }
-            return none();
-        }
+    // SAFETY: every event's first argument is the code object; the third is what was called.
+    let (caller, callee) = unsafe { (argument(args, 0), argument(args, 2)) };
+    // SAFETY: both are alive for the call.
+    let (id, caller_id) = unsafe { (callable::known_id(callee), code::plain_id(caller, SKIP)) };
+    let (Some(id), Some(_), Some(writer)) = (id, caller_id, thread::latest()) else {
+        // SAFETY: the caller's promise.
+        return unsafe { on_odd_callable(caller, callee, kind) };
+    };
+    // SAFETY: the current thread's own writer, with the GIL held.
+    if id & SKIP == 0 && unsafe { (*writer).leave(kind, id) } {
+        attach::attend();
     }
-    // SAFETY: the caller's promise.
-    unsafe { on_odd_callable(argument(args, 0), callee, kind) }
+    none()
 }
 
-/// The end of a call within which there were others, or which is not recorded.
+/// The end of a call of what nothing is known of yet, or by that.
 ///
 /// # Safety
 /// - the GIL is held, in such an event; both are alive.

@@ -18,10 +18,10 @@ use rtrace_format::Kind;
 
 use super::frame;
 use super::slot::Slot;
+use crate::attach;
 use crate::ffi::{CFunction, is_exactly};
 use crate::names::{SKIP, callable};
 use crate::options::Options;
-use crate::{attach, thread};
 
 static C_CALLS: AtomicBool = AtomicBool::new(false);
 
@@ -82,16 +82,6 @@ unsafe fn on_c_function(what: c_int, frame: *mut PyFrameObject, function: *mut P
 #[inline(always)]
 unsafe fn write_c(what: c_int, frame: *mut PyFrameObject, function: *mut PyObject) {
     let kind = if what == ffi::PyTrace_C_RETURN { Kind::CReturn } else { Kind::CException };
-    if let (true, Some(writer)) = (what != ffi::PyTrace_C_CALL, thread::latest()) {
-        // SAFETY: the current thread's own writer, with the GIL held.
-        let writer = unsafe { &mut *writer };
-        if let Some(id) = writer.take_callee(function as usize) {
-            if writer.leave(kind, id) {
-                attach::attend();
-            }
-            return;
-        }
-    }
     // SAFETY: the caller's promise.
     let id = unsafe { callable::id(function) };
     // SAFETY: the caller's promise.
@@ -101,7 +91,7 @@ unsafe fn write_c(what: c_int, frame: *mut PyFrameObject, function: *mut PyObjec
     // SAFETY: the current thread's own writer, with the GIL held.
     let writer = unsafe { &mut *attach::writer() };
     let attend = match what {
-        ffi::PyTrace_C_CALL => writer.enter_c(function as usize, id),
+        ffi::PyTrace_C_CALL => writer.enter_c(id),
         _ => writer.leave(kind, id),
     };
     if attend {

@@ -187,7 +187,6 @@ impl Writer {
         self.limit = ptr::null();
         self.cursor = ptr::null();
         self.short = 0;
-        self.callee = 0;
         self.capacity = 0;
         self.depth = 0;
         self.stack = ptr::null();

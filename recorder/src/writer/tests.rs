@@ -135,7 +135,7 @@ impl Model {
     fn apply(&mut self, writer: &mut Writer, op: Op) {
         match op {
             Op::Enter(Kind::CCall, id) => {
-                writer.enter_c(0, id);
+                writer.enter_c(id);
                 if !self.stack.is_empty() {
                     self.push(Kind::CCall, id);
                     self.stack.push(id);
@@ -361,7 +361,7 @@ fn long_texts_come_back() {
 fn a_writer_without_a_ring_drops_and_does_not_fail() {
     let mut writer = Writer::detached(Cold::new(HELPERS, 1), Ticks::default());
     writer.enter(Kind::Call, 5);
-    writer.enter_c(0, 6);
+    writer.enter_c(6);
     writer.leave(Kind::Return, 5);
     writer.point(Kind::Line, 5);
     writer.long(Subkind::MARK, 0, &[0]);
@@ -379,7 +379,7 @@ fn each_event_of_a_thread_without_a_ring_is_told() {
     let mut writer =
         Writer::detached(Cold::new(Helpers { attach, ..HELPERS }, 1), Ticks::default());
     writer.enter(Kind::Call, 5);
-    writer.enter_c(0, 6);
+    writer.enter_c(6);
     writer.leave(Kind::CReturn, 6);
     writer.leave(Kind::Return, 5);
     assert_eq!(ASKED.load(Ordering::Relaxed), 4);

@@ -34,7 +34,7 @@ impl Frames {
             Op::Enter(Kind::CCall, _) if self.open.is_empty() => {}
             Op::Enter(kind, id) => {
                 if kind == Kind::CCall {
-                    writer.enter_c(0, id);
+                    writer.enter_c(id);
                 } else {
                     writer.enter(kind, id);
                 }
