@@ -276,7 +276,10 @@ def test_recording_that_begins_inside_a_greenlet(record, tmp_path):
     assert lanes[serial, 1] == [("call", "after"), ("return", "after")]
     assert lanes[serial, 0] == lanes[serial, 2] == lanes[serial, 1]
     tree = {lane["fiber"]: lane["roots"] for lane in view("tree", trace)["lanes"]}
-    assert [node["name"] for node in walk(tree[0])][:2] == ["<module>", "run"]
+    # What had begun stands on the thread's own stack until the first switch says whose it is:
+    # which of the two is longer, and first, is a matter of time.
+    names = [node["name"] for node in walk(tree[0])]
+    assert names[names.index("<module>") + 1] == "run"
     assert [node["name"] for node in walk(tree[1])][0] == "begins"
     assert [node["name"] for node in walk(tree[2])][:4] == ["waits"] * 4
     assert all(node["began_before"] for lane in tree.values() for node in lane)
