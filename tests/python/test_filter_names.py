@@ -1,4 +1,8 @@
-"""The names that filters know beside globs."""
+"""Filters: the names that they know beside globs, and calls by what they leave out."""
+
+import sys
+
+import pytest
 
 from support import run_view
 
@@ -50,3 +54,28 @@ def test_without_installed_packages(record):
     assert "thing" in modules(record(source))
     found = modules(record(source, "--exclude", "site-packages"))
     assert "thing" not in found and "__main__" in found
+
+
+CALLED_BACK = """\
+    import sys, time
+    def slow(x):
+        # The same function, called by what is not recorded, within a call that is.
+        max([x, 1])
+        time.sleep(0.002)
+        return x
+    def run():
+        return max([3, 1, 2], key=slow)
+    for _ in range(5):
+        run()
+    """
+HOOKS = ["profile", "monitoring"] if sys.version_info >= (3, 12) else ["profile"]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_c_calls_by_what_is_left_out_end_no_call_that_is_recorded(record, hook):
+    recorded = record(CALLED_BACK, "--hook", hook, "--c-calls", "--exclude", "slow")
+    events = [event for event in recorded.events() if event["name"] == "max"]
+    assert [event["kind"] for event in events] == ["c_call", "c_return"] * 5
+    times = [event["ts_ns"] for event in events]
+    took = [end - begin for begin, end in zip(times[::2], times[1::2], strict=True)]
+    assert min(took) > 3 * 2_000_000, took
