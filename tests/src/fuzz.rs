@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use rtrace_analyzer::filter::Filter;
 use rtrace_analyzer::query;
@@ -20,6 +21,15 @@ use rtrace_format::process::ProcessHeader;
 use rtrace_format::ring::RingHeader;
 use rtrace_format::session::SessionHeader;
 use rtrace_format::{Keyframe, Meta, Segment, Summary, Symbol, fiber, figures, segment, symbol};
+
+/// The folder that the fuzzers use: the one that `RTRACE_FUZZ_FOLDER` names, which whoever
+/// started them removes, else one of their own.
+pub static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+    let own = || std::env::temp_dir().join(format!("rtrace-fuzz-{}", std::process::id()));
+    let folder = std::env::var_os("RTRACE_FUZZ_FOLDER").map_or_else(own, PathBuf::from);
+    fs::create_dir_all(&folder).expect("a folder");
+    folder
+});
 
 /// What a fuzzer does with its input.
 pub type Target = fn(&[u8], &Path);

@@ -163,6 +163,21 @@ impl Resumed {
         Ok(())
     }
 
+    /// Reads the first bytes of a chunk's payload, at most `most`, into the buffer.
+    fn prefix(
+        &mut self,
+        file: &File,
+        path: &Path,
+        offset: u64,
+        header: ChunkHeader,
+        most: usize,
+    ) -> Result<()> {
+        self.buf.resize(most.min(usize::try_from(header.len).unwrap_or(usize::MAX)), 0);
+        let got = read::read_at(file, path, &mut self.buf, offset + chunk::HEADER_LEN as u64)?;
+        self.buf.truncate(got);
+        Ok(())
+    }
+
     /// Notes an event chunk by its first bytes alone, since there may be
     /// gigabytes of them; false if those make no sense.
     fn events(
@@ -173,10 +188,8 @@ impl Resumed {
         header: ChunkHeader,
         entry: &mut IndexEntry,
     ) -> Result<bool> {
-        self.buf.resize(EVENTS_PREFIX.min(usize::try_from(header.len).unwrap_or(usize::MAX)), 0);
-        let body = offset + chunk::HEADER_LEN as u64;
-        let got = read::read_at(file, path, &mut self.buf, body)?;
-        let Ok((events, summary)) = EventHeader::parse(&self.buf[..got]) else {
+        self.prefix(file, path, offset, header, EVENTS_PREFIX)?;
+        let Ok((events, summary)) = EventHeader::parse(&self.buf) else {
             return Ok(false);
         };
         entry.serial = events.serial;
@@ -200,17 +213,15 @@ impl Resumed {
         header: ChunkHeader,
         entry: &mut IndexEntry,
     ) -> Result<bool> {
-        self.buf.resize(NODE_PREFIX.min(usize::try_from(header.len).unwrap_or(usize::MAX)), 0);
-        let body = offset + chunk::HEADER_LEN as u64;
-        let got = read::read_at(file, path, &mut self.buf, body)?;
-        let Ok(node) = NodeHeader::parse(&self.buf[..got]) else { return Ok(false) };
+        self.prefix(file, path, offset, header, NODE_PREFIX)?;
+        let Ok(node) = NodeHeader::parse(&self.buf) else { return Ok(false) };
         entry.level = node.level;
         entry.serial = node.serial;
         entry.first_record = node.first_record;
         entry.base_tick = node.base_tick;
         entry.end_tick = node.end_tick;
         entry.records = u32::try_from(node.records).unwrap_or(u32::MAX);
-        let summary = self.buf.get(node::HEADER_LEN..got).unwrap_or_default();
+        let summary = self.buf.get(node::HEADER_LEN..).unwrap_or_default();
         entry.max_depth = summary::max_depth_of(summary).unwrap_or(0);
         self.pyramids.entry(node.serial).or_default().node_in_file(offset, header, node.level);
         Ok(true)
